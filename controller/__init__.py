@@ -1,0 +1,1 @@
+"""Runs one cabinet in real time: reads it, asks a policy, passes the gate, and falls back when in doubt."""

@@ -1,0 +1,1 @@
+"""Trains policies, and is never part of what a cabinet runs."""
