@@ -1,0 +1,295 @@
+"""Times the intervals of a signal, from event to event, never tick by tick.
+
+`advance` gives the same state however time is sliced: between its events (arrivals, and the instants at which the gate acts by itself)
+nothing happens but the passing of time.
+"""
+
+from intersection.phase import Tenths
+from intersection.shield import Amended, Command, Granted, Proposal, due, review, settled_until, walk_fits
+from intersection.state import (
+    FOREVER,
+    FREE,
+    NEVER,
+    NO_STAGE,
+    Display,
+    Interval,
+    IntersectionState,
+    PedInterval,
+    PhaseState,
+)
+from intersection.tables import Tables, bits
+
+
+def start(tables: Tables, stage: int, now: Tenths) -> IntersectionState:
+    """Begin in a stage, as after a start-up that ended in all red."""
+    never = (NEVER,) * tables.size
+    green = tables.green[stage]
+    return IntersectionState(
+        now=now,
+        stage=stage,
+        arrived=now,
+        target=NO_STAGE,
+        left=NEVER,
+        arrives=FOREVER,
+        clearing=0,
+        began=tuple(now if green >> group & 1 else NEVER for group in range(tables.size)),
+        ended=never,
+        called=never,
+        ped_called=never,
+        walked=never,
+        calls=0,
+        ped_calls=0,
+        oldest=FOREVER,
+        pattern=FREE,
+        display=Display.NORMAL,
+    )
+
+
+def show(state: IntersectionState, display: Display) -> IntersectionState:
+    """Turn to flash or dark, or record that the street shows it. Normal operation begins again with `start`."""
+    return state._replace(display=display)
+
+
+def place_calls(
+    state: IntersectionState, tables: Tables, vehicles: int, pedestrians: int = 0, discharged: int = 0
+) -> IntersectionState:
+    """Take in what the detectors say at `state.now`.
+
+    Args:
+        state: the signal at the instant of the readings.
+        tables: the compiled configuration.
+        vehicles: the groups at which vehicles are detected, as a mask.
+        pedestrians: the groups whose push button was pressed, as a mask.
+        discharged: the groups from which a vehicle has left since the last readings, as a mask; it answers the call of a group that
+            never is protected.
+    """
+    served = tables.protected[state.stage] & ~state.clearing
+    vehicles = ((vehicles | tables.vehicle_recall) & tables.vehicles & ~served)
+    answered = discharged & tables.only_permissive & state.calls
+    vehicles |= state.calls & tables.locked & ~answered
+    wanted = 0
+    if pedestrians or tables.ped_recall:
+        recalled = tables.ped_recall & ~(tables.green[state.stage] & ~state.clearing)
+        wanted = (pedestrians | recalled) & tables.pedestrians & ~_walking(state, tables) & ~state.ped_calls
+    if vehicles == state.calls and not answered and not wanted and not state.ped_calls:
+        return state
+    now = state.now
+    called = tuple(
+        [
+            (since if since != NEVER and not answered >> group & 1 else now) if vehicles >> group & 1 else NEVER
+            for group, since in enumerate(state.called)
+        ]
+    )
+    ped_called = state.ped_called
+    if wanted:
+        ped_called = tuple([now if wanted >> group & 1 else since for group, since in enumerate(ped_called)])
+    placed = _with_calls(state, called, ped_called, vehicles, state.ped_calls | wanted)
+    return _walk_in_green(placed, tables) if placed.ped_calls else placed
+
+
+def advance(state: IntersectionState, command: Command | None, now: Tenths, tables: Tables) -> IntersectionState:
+    """Let time pass until `now`.
+
+    Args:
+        state: the signal before; its `now` is not after `now`.
+        command: what the gate made of the last proposal, carried out at `state.now`; None goes on with what runs.
+        now: the instant to reach, in tenths of a second.
+        tables: the compiled configuration.
+
+    Raises:
+        ValueError: `now` lies before the state.
+    """
+    if now < state.now:
+        raise ValueError(f"time runs forward: from {state.now} to {now} tenths of a second")
+    if command is not None:
+        state = _carry_out(state, command, tables)
+    while True:
+        if state.target != NO_STAGE:
+            if state.arrives > now:
+                break
+            state = _arrive(state, tables)
+        else:
+            if settled_until(state, tables) > now:
+                break
+            act_at = max(due(state, tables), state.now)
+            if act_at > now:
+                break
+            state = _at(state, act_at)
+            match review(Proposal(pattern=state.pattern), state, tables):
+                case Granted(command=own) | Amended(command=own):
+                    state = _carry_out(state, own, tables)
+                case _:
+                    break
+    return state if state.now == now else _at(state, now)
+
+
+def next_change(state: IntersectionState, tables: Tables) -> Tenths:
+    """Find the next instant after `state.now` at which an indication changes without a command, or FOREVER.
+
+    Walks that end are among them; what the gate does by itself is not (see `shield.due`).
+    """
+    change = FOREVER
+    if state.target != NO_STAGE:
+        move = tables.move(state.stage, state.target, state.clearing)
+        change = next((state.left + mark for mark in move.marks if state.left + mark > state.now), FOREVER)
+    if tables.pedestrians:
+        for group in bits(tables.pedestrians):
+            walked = state.walked[group]
+            if walked != NEVER:
+                timing = tables.groups[group]
+                for end in (walked + timing.walk, walked + timing.pedestrian_time):
+                    if state.now < end < change:
+                        change = end
+    return change
+
+
+def phase_states(state: IntersectionState, tables: Tables) -> tuple[PhaseState, ...]:
+    """Say for each group what its lamps show."""
+    return tuple(_phase_state(state, group, tables) for group in range(tables.size))
+
+
+def _phase_state(state: IntersectionState, group: int, tables: Tables) -> PhaseState:
+    interval, since = interval_of(state, group, tables)
+    shown = state.stage
+    return PhaseState(
+        interval=interval,
+        protected=interval is Interval.GREEN and bool(tables.protected[shown] >> group & 1),
+        since=since,
+        pedestrian=ped_interval_of(state, group, tables),
+        call_since=state.called[group],
+        ped_call_since=state.ped_called[group],
+    )
+
+
+def interval_of(state: IntersectionState, group: int, tables: Tables) -> tuple[Interval, Tenths]:
+    """Say what the vehicle indication of a group shows, and since when."""
+    if state.display is Display.FLASH:
+        return Interval.FLASH, NEVER
+    if state.display is Display.DARK:
+        return Interval.DARK, NEVER
+    if state.began[group] != NEVER:
+        return Interval.GREEN, state.began[group]
+    ended, timing = state.ended[group], tables.groups[group]
+    if ended != NEVER:
+        if state.now < ended + timing.yellow:
+            return Interval.YELLOW_CHANGE, ended
+        cleared = max(ended + timing.yellow + timing.red, state.arrives if state.clearing >> group & 1 else 0)
+        if state.now < cleared:
+            return Interval.RED_CLEARANCE, ended + timing.yellow
+        return Interval.RED, cleared
+    return Interval.RED, NEVER
+
+
+def ped_interval_of(state: IntersectionState, group: int, tables: Tables) -> PedInterval:
+    """Say what the pedestrian indication of a group shows."""
+    if state.display is Display.FLASH:
+        return PedInterval.FLASH
+    if state.display is Display.DARK:
+        return PedInterval.DARK
+    walked, timing = state.walked[group], tables.groups[group]
+    if walked == NEVER or state.now >= walked + timing.pedestrian_time:
+        return PedInterval.DONT_WALK
+    return PedInterval.WALK if state.now < walked + timing.walk else PedInterval.PED_CLEARANCE
+
+
+def _at(state: IntersectionState, now: Tenths) -> IntersectionState:
+    return IntersectionState(now, *state[1:])
+
+
+def _carry_out(state: IntersectionState, command: Command, tables: Tables) -> IntersectionState:
+    """Begin the move to the command's stage; a command for what runs already changes nothing but the pattern."""
+    if command.pattern != state.pattern:
+        state = state._replace(pattern=command.pattern)
+    if state.target != NO_STAGE or command.stage == state.stage:
+        return state
+    move = tables.move(state.stage, command.stage, command.clear)
+    now, ending = state.now, move.ending
+    return state._replace(
+        target=command.stage,
+        left=now,
+        arrives=now + move.duration,
+        clearing=ending,
+        began=tuple([NEVER if ending >> group & 1 else since for group, since in enumerate(state.began)]),
+        ended=tuple([now if ending >> group & 1 else since for group, since in enumerate(state.ended)]),
+        walked=tuple([NEVER if ending >> group & 1 else since for group, since in enumerate(state.walked)]),
+    )
+
+
+def _arrive(state: IntersectionState, tables: Tables) -> IntersectionState:
+    """Reach the target: its greens begin, the calls it serves are answered, and who waits to walk walks."""
+    now, stage = state.arrives, state.target
+    starting = tables.green[stage] & ~(tables.green[state.stage] & ~state.clearing)
+    walks = (state.ped_calls | (tables.ped_recall & starting)) & tables.green[stage]
+    calls = state.calls & ~tables.protected[stage]
+    arrived = state._replace(
+        now=now,
+        stage=stage,
+        arrived=now,
+        target=NO_STAGE,
+        left=NEVER,
+        arrives=FOREVER,
+        clearing=0,
+        began=tuple([now if starting >> group & 1 else since for group, since in enumerate(state.began)]),
+        walked=_marked(state.walked, walks, now),
+    )
+    return _with_calls(
+        arrived,
+        tuple([since if calls >> group & 1 else NEVER for group, since in enumerate(state.called)]),
+        _marked(state.ped_called, walks, NEVER),
+        calls,
+        state.ped_calls & ~walks,
+    )
+
+
+def _walk_in_green(state: IntersectionState, tables: Tables) -> IntersectionState:
+    """Begin the walks that are called during a green, where nothing that waits is delayed beyond its bound."""
+    if state.target != NO_STAGE:
+        return state
+    walking = _walking(state, tables) | _clearing_pedestrians(state, tables)
+    for group in bits(state.ped_calls & tables.green[state.stage] & ~walking):
+        if walk_fits(state, group, tables):
+            state = _with_calls(
+                state._replace(walked=_marked(state.walked, 1 << group, state.now)),
+                state.called,
+                _marked(state.ped_called, 1 << group, NEVER),
+                state.calls,
+                state.ped_calls & ~(1 << group),
+            )
+    return state
+
+
+def _with_calls(
+    state: IntersectionState, called: tuple[Tenths, ...], ped_called: tuple[Tenths, ...], calls: int, ped_calls: int
+) -> IntersectionState:
+    waiting = [since for since in called if since != NEVER]
+    if ped_calls:
+        waiting += [since for since in ped_called if since != NEVER]
+    return state._replace(
+        called=called,
+        ped_called=ped_called,
+        calls=calls,
+        ped_calls=ped_calls,
+        oldest=min(waiting) if waiting else FOREVER,
+    )
+
+
+def _walking(state: IntersectionState, tables: Tables) -> int:
+    return sum(
+        1 << group
+        for group in bits(tables.pedestrians)
+        if state.walked[group] != NEVER and state.now < state.walked[group] + tables.groups[group].walk
+    )
+
+
+def _clearing_pedestrians(state: IntersectionState, tables: Tables) -> int:
+    return sum(
+        1 << group
+        for group in bits(tables.pedestrians)
+        if state.walked[group] != NEVER and state.now < state.walked[group] + tables.groups[group].pedestrian_time
+    )
+
+
+def _marked(instants: tuple[Tenths, ...], mask: int, value: Tenths) -> tuple[Tenths, ...]:
+    if not mask:
+        return instants
+    return tuple([value if mask >> group & 1 else since for group, since in enumerate(instants)])
