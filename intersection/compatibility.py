@@ -66,9 +66,7 @@ class Compatibility:
     def __post_init__(self) -> None:
         for first, second in self.conflicts:
             if first >= second:
-                raise ConfigError(
-                    "a conflict is a pair of two different phases, the lower first", key="conflicts", value=[first, second]
-                )
+                raise ConfigError("a conflict is a pair of two different phases, the lower first", key="conflicts", value=[first, second])
         for permissive, other in self.yields:
             if not self.conflict(permissive, other):
                 raise ConfigError(
@@ -84,9 +82,7 @@ class Compatibility:
         return cls(frozenset((min(pair), max(pair)) for pair in pairs), frozenset(yields))
 
     @classmethod
-    def from_rings(
-        cls, rings: Iterable[Ring], barriers: Iterable[Barrier], yields: Iterable[tuple[int, int]] = ()
-    ) -> "Compatibility":
+    def from_rings(cls, rings: Iterable[Ring], barriers: Iterable[Barrier], yields: Iterable[tuple[int, int]] = ()) -> "Compatibility":
         """Derive the matrix of rings and barriers: compatible are phases of different rings on one side of a barrier.
 
         Raises:

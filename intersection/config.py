@@ -142,9 +142,7 @@ class IntersectionConfig:
         for item in self.intergreens:
             ending = tables.groups[tables.index[item.ending]]
             if not tables.conflicts[tables.index[item.ending]] >> tables.index[item.starting] & 1:
-                raise ConfigError(
-                    "an intergreen stands between conflicting phases", key="intergreen", value=[item.ending, item.starting]
-                )
+                raise ConfigError("an intergreen stands between conflicting phases", key="intergreen", value=[item.ending, item.starting])
             longest = ending.yellow + tables.min_dwell
             if not ending.yellow <= item.time <= longest:
                 raise ConfigError(
@@ -217,9 +215,9 @@ def parse(text: str, *, source: str = "intersection.toml") -> IntersectionConfig
 class _Reader:
     """Takes a document apart, and complains of every key it does not know."""
 
-    OWN = frozenset(
-        "version name approved phase overlap ring barrier conflicts yields intergreen stage prohibited_moves detector pattern schedule".split()
-    )
+    OWN = frozenset({"version", "name", "approved", "phase", "overlap", "ring", "barrier", "conflicts", "yields", "intergreen"}) | {
+        "stage", "prohibited_moves", "detector", "pattern", "schedule"
+    }  # fmt: skip
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
@@ -237,9 +235,7 @@ class _Reader:
             overlaps=tuple(self._items("overlap", lambda item: _make(Overlap, item, "overlap", parents=frozenset))),
             compatibility=self._compatibility(),
             intergreens=tuple(self._items("intergreen", lambda item: _make(Intergreen, item, "intergreen"))),
-            stages=tuple(
-                self._items("stage", lambda item: _make(Stage, item, "stage", protected=frozenset, permissive=frozenset))
-            ),
+            stages=tuple(self._items("stage", lambda item: _make(Stage, item, "stage", protected=frozenset, permissive=frozenset))),
             prohibited_moves=tuple(_pairs(self._value("prohibited_moves", list), "prohibited_moves", str)),
             detectors=tuple(self._items("detector", lambda item: _make(Detector, item, "detector", kind=_kind, phases=tuple))),
             patterns=tuple(self._items("pattern", lambda item: _make(Pattern, item, "pattern", sequence=tuple, splits=tuple))),

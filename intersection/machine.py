@@ -12,8 +12,8 @@ from intersection.state import (
     NEVER,
     NO_STAGE,
     Display,
-    Interval,
     IntersectionState,
+    Interval,
     PedInterval,
     PhaseState,
 )
@@ -50,9 +50,7 @@ def show(state: IntersectionState, display: Display) -> IntersectionState:
     return state._replace(display=display)
 
 
-def place_calls(
-    state: IntersectionState, tables: Tables, vehicles: int, pedestrians: int = 0, discharged: int = 0
-) -> IntersectionState:
+def place_calls(state: IntersectionState, tables: Tables, vehicles: int, pedestrians: int = 0, discharged: int = 0) -> IntersectionState:
     """Take in what the detectors say at `state.now`.
 
     Args:
@@ -64,7 +62,7 @@ def place_calls(
             never is protected.
     """
     served = tables.protected[state.stage] & ~state.clearing
-    vehicles = ((vehicles | tables.vehicle_recall) & tables.vehicles & ~served)
+    vehicles = (vehicles | tables.vehicle_recall) & tables.vehicles & ~served
     answered = discharged & tables.only_permissive & state.calls
     vehicles |= state.calls & tables.locked & ~answered
     wanted = 0

@@ -194,9 +194,7 @@ def _stage_of(phases: frozenset[int], tables: Tables) -> int | Reason:
 
 def _in_pattern(number: int, stage: int | None, tables: Tables) -> bool:
     """Tell whether there is such a pattern and, where a stage is named, whether it is part of it."""
-    return any(
-        pattern.number == number and (stage is None or tables.stages[stage].name in pattern.sequence) for pattern in tables.patterns
-    )
+    return any(pattern.number == number and (stage is None or tables.stages[stage].name in pattern.sequence) for pattern in tables.patterns)
 
 
 def _review_stay(pattern: int, state: IntersectionState, tables: Tables) -> Verdict:
@@ -274,8 +272,10 @@ def _waiting(state: IntersectionState, tables: Tables, served: int = 0) -> list[
     for group in bits(state.calls & ~served & ~(green & only)):
         since = max(state.called[group], state.ended[group]) if only >> group & 1 else state.called[group]
         calls.append((since + tables.groups[group].max_wait, group))
-    for group in bits(state.ped_calls & ~(served >> tables.size)):
-        calls.append((state.ped_called[group] + tables.groups[group].ped_max_wait, tables.size + group))
+    calls.extend(
+        (state.ped_called[group] + tables.groups[group].ped_max_wait, tables.size + group)
+        for group in bits(state.ped_calls & ~(served >> tables.size))
+    )
     calls.sort()
     return calls
 

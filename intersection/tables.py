@@ -125,19 +125,14 @@ class Tables:
     def permissive(self) -> tuple[int, ...]:
         """For each stage, the groups that are green and give way. An overlap gives way when all its green parents do."""
         return tuple(
-            self.mask(
-                stage.permissive
-                | {o.number for o in self.overlaps if o.parents & stage.phases and not o.parents & stage.protected}
-            )
+            self.mask(stage.permissive | {o.number for o in self.overlaps if o.parents & stage.phases and not o.parents & stage.protected})
             for stage in self.stages
         )
 
     @cached_property
     def protected(self) -> tuple[int, ...]:
         """For each stage, the groups that are green and give way to nobody."""
-        return tuple(
-            self.mask(stage.protected | {o.number for o in self.overlaps if o.parents & stage.protected}) for stage in self.stages
-        )
+        return tuple(self.mask(stage.protected | {o.number for o in self.overlaps if o.parents & stage.protected}) for stage in self.stages)
 
     @cached_property
     def green(self) -> tuple[int, ...]:
@@ -212,9 +207,7 @@ class Tables:
     @cached_property
     def service(self) -> tuple[Tenths, ...]:
         """For each stage, the longest of its minimum greens and its walks with their clearances."""
-        return tuple(
-            max(max(self.groups[g].min_green, self.groups[g].pedestrian_time) for g in bits(green)) for green in self.green
-        )
+        return tuple(max(max(self.groups[g].min_green, self.groups[g].pedestrian_time) for g in bits(green)) for green in self.green)
 
     @cached_property
     def min_dwell(self) -> Tenths:
@@ -308,10 +301,7 @@ class Tables:
         count = len(self.stages)
         unreachable = 1 << 40
         cost = [
-            [
-                0 if a == b else (unreachable if (a, b) in self.prohibited else self._longest[a][b])
-                for b in range(count)
-            ]
+            [0 if a == b else (unreachable if (a, b) in self.prohibited else self._longest[a][b]) for b in range(count)]
             for a in range(count)
         ]
         hop = [list(range(count)) for _ in range(count)]

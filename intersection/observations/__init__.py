@@ -1,0 +1,1 @@
+"""Observation kinds: one file each says which detectors a policy sees, and which of their values."""
