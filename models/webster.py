@@ -68,7 +68,7 @@ class Counts:
             return
         counted = readings.values[Channel.COUNT].astype(np.float64)
         if np.count_nonzero(readings.valid) < readings.valid.size:
-            usual = self.flows(now) / 3600.0 * ((now - self._read) / 10)
+            usual = self.flows(self._read) / 3600.0 * ((now - self._read) / 10)
             counted = np.where(readings.valid, counted, usual)
         self._read = now
         self.total += counted

@@ -63,7 +63,8 @@ class PolicyContract:
         """Its period is one second or some."""
         period = self.make(self.config).period
 
-        assert 0 < period and period % 10 == 0
+        assert 0 < period
+        assert period % 10 == 0
 
     def test_it_proposes_what_the_signal_has(self) -> None:
         """The gate never has to refuse a proposal in normal operation, whatever the detectors say."""
@@ -130,7 +131,8 @@ class PolicyContract:
         for parameters in combinations:
             self.make(self.config, **parameters)
 
-        assert set(grid) <= set(self.module.DEFAULTS) and len(combinations) <= 24
+        assert set(grid) <= set(self.module.DEFAULTS)
+        assert len(combinations) <= 24
 
     def test_it_refuses_a_parameter_that_it_does_not_have(self) -> None:
         """A misspelt parameter is not passed over."""
