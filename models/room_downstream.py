@@ -45,17 +45,22 @@ class Room:
             ],
             np.float32,
         ).reshape(len(detectors), len(detectors))
-        ways = leads.sum(axis=1, keepdims=True)
-        self.leads: Values = leads / np.maximum(ways, 1.0)
-        self.unknown: Values = (ways[:, 0] == 0).astype(np.float32)
-        self.storage: Values = np.array([detector.storage for detector in detectors], np.float32)
-        self.closing = max(1.0 - open_share, 0.01)
+        # What leads nowhere that is seen is taken to lead to itself, where there always is room.
+        leads += np.diag((leads.sum(axis=1) == 0).astype(np.float32))
+        self.leads: Values = leads / leads.sum(axis=1, keepdims=True)
+        departs = np.array([detector.kind is DetectorKind.DEPARTURE for detector in detectors], bool)
+        closing = max(1.0 - open_share, 0.01)
+        self.start = np.float32(1.0 / closing)
+        self.fall: Values = np.array([1.0 / (closing * detector.storage) for detector in detectors], np.float32) * departs
 
     def shares(self, readings: Readings) -> Values:
         """Give for each approach the mean room of its departures, 0 to 1; all of it where no departure is seen or one has failed."""
-        room = np.clip((1.0 - readings.values[Channel.COUNT] / self.storage) / self.closing, 0.0, 1.0)
-        room[~readings.valid] = 1.0
-        shares: Values = self.leads @ room + self.unknown
+        room = self.start - self.fall * readings.values[Channel.COUNT]
+        np.minimum(room, 1.0, out=room)
+        np.maximum(room, 0.0, out=room)
+        if np.count_nonzero(readings.valid) < readings.valid.size:
+            room[~readings.valid] = 1.0
+        shares: Values = self.leads @ room
         return shares
 
 
