@@ -26,7 +26,7 @@ class Segment(NamedTuple):
 
 
 class Streets:
-    """The lanes of a network on wheels, and how they join. Lanes are named by their ids; lengths and positions in metres."""
+    """The lanes of a network, and how those on wheels join. Lanes are named by their ids; lengths and positions in metres."""
 
     def __init__(self, net: Net) -> None:
         """Draw the graph of lanes, those inside junctions with it where the network has them."""
@@ -37,13 +37,12 @@ class Streets:
         self._out_of: dict[str, list[str]] = {}
         signalled: list[Any] = []
         for edge in net.getEdges(withInternal=True):
-            if edge.getFunction() in _ON_FOOT:
-                continue
+            on_foot = edge.getFunction() in _ON_FOOT
             for lane in edge.getLanes():
                 own = lane.getID()
                 self._lanes[own], self.length[own], self.speed[own] = lane, lane.getLength(), lane.getSpeed()
                 for connection in lane.getOutgoing():
-                    if connection.getTo().getFunction() in _ON_FOOT:
+                    if on_foot or connection.getTo().getFunction() in _ON_FOOT:
                         continue
                     if connection.getTLSID():
                         signalled.append(connection)

@@ -100,7 +100,7 @@ class Network:
     skipped: Mapping[str, str]
     """The signals that were left as they are, with the reason."""
 
-    lane_lengths: Mapping[str, float] = field(default_factory=dict)
+    lane_lengths: Mapping[str, float]
     """Of every lane of the network, in metres."""
 
 
