@@ -124,7 +124,7 @@ def test_no_two_conflicting_links_are_protected_at_once(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_green_ends_by_yellow_and_red_and_is_never_broken(name: str) -> None:
-    """In a cycle a link goes once from green to yellow, for 3 s or more, and to red; no yellow breaks a green that the next stage serves."""
+    """In a cycle a link goes once from green to yellow, for 3 s or more, and to red; no yellow breaks a green that the next stage has."""
     for _, cycle in programs(name):
         for link in range(len(cycle[0][1])):
             colours = [state[link].lower() for duration, state in cycle for _ in range(duration)]
