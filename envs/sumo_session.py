@@ -68,9 +68,21 @@ _VARIABLES = {
 """What a reader can read, and its number in the TraCI protocol (traci.constants)."""
 
 
+_SUBSCRIBED = {
+    "edge": ("getLastStepVehicleNumber",),
+    "lane": ("getLastStepVehicleNumber", "getLastStepHaltingNumber", "getLastStepMeanSpeed", "getLastStepVehicleIDs"),
+}
+"""What `getter` subscribes to together: a second subscription to the same object would replace the first."""
+
+
 def sumo_version() -> str:
     """Return SUMO's version, such as "1.28.0", without starting it."""
     return str(_package("libsumo").simulation.getVersion()[1]).removeprefix("SUMO ")
+
+
+def libsumo_is_free() -> bool:
+    """Tell whether this process has no libsumo simulation open; it runs one at a time."""
+    return not _package("libsumo").isLoaded()
 
 
 def read_net(path: Path, **options: bool) -> Net:
@@ -331,6 +343,10 @@ class SumoSession:
         with self.translating():
             return self._driver.reader(domain, ids, variables)
 
+    def getter(self, domain: str, name: str) -> Callable[[str], Any]:
+        """Give the fastest form of a function that reads one thing of one object, such as lane.getLastStepVehicleNumber."""
+        return self._driver.getter(domain, name)
+
     def lane_reader(self, lanes: Sequence[str], variables: Sequence[str]) -> Reader:
         """Make a function that reads variables of many lanes; see `reader`."""
         return self.reader("lane", lanes, variables)
@@ -386,6 +402,8 @@ class _Driver(Protocol):
 
     def reader(self, domain: str, ids: Sequence[str], variables: Sequence[str]) -> Reader: ...
 
+    def getter(self, domain: str, name: str) -> Callable[[str], Any]: ...
+
     def words(self, error: Exception) -> str:
         """Return what SUMO said before the error, or the error's own words."""
         ...
@@ -432,10 +450,15 @@ class _Libsumo:
         with self._listening():
             self.api.load(arguments)
 
+    def getter(self, domain: str, name: str) -> Callable[[str], Any]:
+        # The generated C function, without the Python function around it, which costs as much again in the hottest loop of all.
+        found: Callable[[str], Any] = getattr(_package("libsumo._libsumo"), f"{domain}_{name}", None) or getattr(
+            getattr(self.api, domain), name
+        )
+        return found
+
     def reader(self, domain: str, ids: Sequence[str], variables: Sequence[str]) -> Reader:
-        # The generated C functions, without the Python function around each of them, which costs as much again in the hottest loop of all.
-        inner = _package("libsumo._libsumo")
-        getters = [getattr(inner, f"{domain}_{variable}", None) or getattr(getattr(self.api, domain), variable) for variable in variables]
+        getters = [self.getter(domain, variable) for variable in variables]
         for getter in getters:
             for name in ids:
                 getter(name)
@@ -509,6 +532,23 @@ class _Traci:
         else:
             self.close()
             self.start(arguments)
+
+    def getter(self, domain: str, name: str) -> Callable[[str], Any]:
+        """Read by subscription what is read of every lane and edge after each step: one round trip brings all of it."""
+        objects = getattr(self.api, domain)
+        plain: Callable[[str], Any] = getattr(objects, name)
+        if name not in _SUBSCRIBED.get(domain, ()):
+            return plain
+        number = _VARIABLES[name]
+        numbers = [_VARIABLES[each] for each in _SUBSCRIBED[domain]]
+        results = objects.getAllSubscriptionResults()
+
+        def read(object_: str) -> Any:  # noqa: ANN401  # as many types as SUMO has variables
+            if object_ not in results:
+                objects.subscribe(object_, numbers)
+            return results[object_][number]
+
+        return read
 
     def reader(self, domain: str, ids: Sequence[str], variables: Sequence[str]) -> Reader:
         numbers = [_VARIABLES[variable] for variable in variables]

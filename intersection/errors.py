@@ -48,6 +48,10 @@ class UnknownNameError(UserError, LookupError):
         hint = f"; did you mean {near[0]!r}?" if near else ""
         super().__init__(f"unknown {kind} {name!r}{hint} (known: {', '.join(self.known) or 'none'})")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross a process boundary whole: worker processes hand their errors back."""
+        return type(self), (self.kind, self.name, self.known)
+
 
 class RuntimeFault(PhasewiseError):
     """Something that went wrong although the input was right.

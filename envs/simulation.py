@@ -1,0 +1,361 @@
+"""All signals of a scenario in one simulation: proposals go through the gate, time passes from event to event, detectors are read.
+
+This is the one loop that everything in `envs/` stands on: the Gymnasium, PettingZoo and vector environments and the evaluation.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+from envs.detector_faults import DetectorFaults, Faulty
+from envs.errors import SimulationError
+from envs.results import StageTime
+from envs.scenario import Scenario
+from envs.sensing import LOOPS, Sensors, loops_xml
+from envs.sumo_network import Network, Segment, SumoSignal
+from envs.sumo_session import Backend, SumoSession
+from intersection.detection import DetectorKind, Readings
+from intersection.errors import ConfigError
+from intersection.machine import advance, next_change, place_calls, start
+from intersection.phase import Tenths
+from intersection.shield import Amended, Granted, Proposal, Refused, Verdict, due, review, settled_until
+from intersection.state import FOREVER, NEVER, NO_STAGE, IntersectionState
+from intersection.tables import Tables, bits
+
+TENTHS = 10
+"""Tenths of a second in a second."""
+
+
+@dataclass(slots=True)
+class Signal:
+    """One signal while it runs."""
+
+    sumo: SumoSignal
+    tables: Tables
+    state: IntersectionState
+    letters: dict[tuple[int, int, int, int, int], str] = field(default_factory=dict)
+    """The state strings that were shown before, by what they depend on."""
+
+    shown: str = ""
+    event: Tenths = FOREVER
+
+
+def with_detectors(network: Network, kinds: Sequence[DetectorKind]) -> tuple[SumoSignal, ...]:
+    """Leave each signal only the detectors of some kinds, those of one kind together. Push buttons always stay."""
+    wanted = (*kinds, *(kind for kind in (DetectorKind.PUSH_BUTTON,) if kind not in kinds))
+    return tuple(
+        replace(
+            signal,
+            config=replace(signal.config, detectors=tuple(d for kind in wanted for d in signal.config.detectors if d.kind is kind)),
+        )
+        for signal in network.signals
+    )
+
+
+def _on_whole_lanes(signal: SumoSignal, lengths: Mapping[str, float]) -> SumoSignal:
+    """Let each area of a signal cover the lane that it begins on, and nothing else."""
+    segments = dict(signal.segments)
+    detectors = []
+    for detector in signal.config.detectors:
+        if detector.kind is DetectorKind.AREA:
+            lane = segments[detector.id][0].lane
+            segments[detector.id] = (Segment(lane, 0.0, lengths[lane]),)
+            detectors.append(replace(detector, length=lengths[lane], capacity=0.0))
+        else:
+            detectors.append(detector)
+    return replace(signal, config=replace(signal.config, detectors=tuple(detectors)), segments=segments)
+
+
+class Simulation:
+    """One episode after another of one scenario, in one SUMO session."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        network: Network,
+        *,
+        sensors: Sequence[DetectorKind],
+        whole_lane: bool = False,
+        faults: DetectorFaults | None = None,
+        backend: Backend = "libsumo",
+        gui: bool = False,
+    ) -> None:
+        """Prepare a scenario; `reset` starts it.
+
+        Args:
+            scenario: what to simulate.
+            network: its signals.
+            sensors: the kinds of detectors that are read.
+            whole_lane: let areas cover just their controlled lane, to its end.
+            faults: how detectors fail; None: never.
+            backend: "libsumo" or "traci".
+            gui: show sumo-gui.
+
+        Raises:
+            ConfigError: a time of a signal is no multiple of SUMO's step.
+        """
+        self.scenario, self.network = scenario, network
+        self.signals_of = with_detectors(network, sensors)
+        if whole_lane:
+            self.signals_of = tuple(_on_whole_lanes(signal, network.lane_lengths) for signal in self.signals_of)
+        self.sensors = Sensors(self.signals_of, network.lane_lengths)
+        self.faults = faults
+        self.backend: Backend = backend
+        self.gui = gui
+        self.session: SumoSession | None = None
+        self.signals: list[Signal] = []
+        self.now: Tenths = 0
+        self.recording: dict[str, list[StageTime]] | None = None
+        self._step = round(scenario.step_length * TENTHS)
+        self._discharging = self.sensors.has_discharging
+        self._loops = any(kind in LOOPS for kind in sensors)
+        self._folder = TemporaryDirectory(prefix="phasewise-")
+        for signal in self.signals_of:
+            _check_steps(signal, self._step)
+
+    @property
+    def end(self) -> Tenths:
+        """When the episode ends, in tenths of a second."""
+        return round(self.scenario.end * TENTHS)
+
+    def reset(
+        self,
+        seed: int,
+        *,
+        scale: float = 1.0,
+        begin: float | None = None,
+        extra_args: Sequence[str] = (),
+        additional_files: Sequence[Path] = (),
+        tripinfo: Path | None = None,
+        statistics: Path | None = None,
+    ) -> None:
+        """Start an episode: SUMO from the scenario's begin, every signal in the stage that its program has then.
+
+        Args:
+            seed: SUMO's seed, and that of the detector faults.
+            scale: factor on the demand.
+            begin: simulated begin, in seconds; the scenario's by default.
+            extra_args: further options of SUMO.
+            additional_files: further additional files.
+            tripinfo: where SUMO writes what happened to each trip.
+            statistics: where SUMO writes its statistics.
+        """
+        own = [*additional_files]
+        if self._loops:
+            loops = Path(self._folder.name) / "loops.add.xml"
+            loops.write_text(loops_xml(self.signals_of))
+            own.append(loops)
+        changes: dict[str, Any] = {
+            "scale": scale,
+            "begin": begin,
+            "additional_files": tuple(own),
+            "tripinfo": tripinfo,
+            "statistics": statistics,
+            "extra_args": tuple(extra_args),
+        }
+        if self.session is None:
+            self.session = SumoSession.start(self.scenario, seed=seed, backend=self.backend, gui=self.gui, **changes)
+        else:
+            self.session.load(seed=seed, **changes)
+        api = self.session.api
+        self._show_letters = api.trafficlight.setRedYellowGreenState
+        self.sensors.bind(self.session)
+        self.faulty = Faulty(self.faults, self.sensors, seed) if self.faults else None
+        self.now = round(self.session.now * TENTHS)
+        self.signals = []
+        for signal in self.signals_of:
+            tables = signal.config.tables
+            self.signals.append(Signal(signal, tables, start(tables, first_stage(signal, self.now), self.now)))
+        if self.recording is not None:
+            self.recording = {signal.id: [] for signal in self.signals_of}
+        self._show_all()
+        self.read(0)
+
+    def advance(self, proposals: Sequence[Proposal | None], until: Tenths) -> list[Verdict | None]:
+        """Put proposals to the gate and let time pass, then read the detectors.
+
+        Args:
+            proposals: one for each signal; None where nobody proposes.
+            until: the instant to reach, in tenths of a second, a multiple of SUMO's step.
+
+        Returns:
+            The gate's verdict on each proposal.
+        """
+        now = self.now
+        verdicts: list[Verdict | None] = []
+        busy: list[Signal] = []
+        for signal, proposal in zip(self.signals, proposals, strict=True):
+            state = signal.state
+            verdict = None if proposal is None else review(proposal, state, signal.tables)
+            verdicts.append(verdict)
+            if verdict is not None and not isinstance(verdict, Refused):
+                command = verdict.command
+                if command.stage != state.stage or command.pattern != state.pattern:
+                    signal.state = state = advance(state, command, now, signal.tables)
+                    self._show(signal)
+            event = self._next_event(signal, until)
+            if event <= until:
+                signal.event = event
+                busy.append(signal)
+        while busy:
+            event = min(signal.event for signal in busy)
+            if event > until:
+                break
+            self._step_to(event)
+            for signal in busy:
+                if signal.event == event:
+                    signal.state = advance(signal.state, None, event, signal.tables)
+                    self._show(signal)
+                    signal.event = self._next_event(signal, until)
+            busy = [signal for signal in busy if signal.event <= until]
+        self._step_to(until)
+        for signal in self.signals:
+            signal.state = IntersectionState(until, *signal.state[1:])
+        self.read(until - now)
+        return verdicts
+
+    def read(self, elapsed: Tenths) -> None:
+        """Read the detectors and place their calls."""
+        sensors = self.sensors
+        sensors.read(elapsed / TENTHS)
+        if self.faulty is not None:
+            self.faulty.apply(self.now)
+        calls = sensors.calls()
+        pressed = sensors.pressed() if sensors.has_buttons else None
+        self.vehicle_calls, self.ped_calls = calls, pressed
+        for at, signal in enumerate(self.signals):
+            discharged = sensors.discharged(at) if self._discharging[at] else 0
+            signal.state = place_calls(signal.state, signal.tables, calls[at], pressed[at] if pressed else 0, discharged)
+
+    def readings(self, signal: int) -> Readings:
+        """Give what the detectors of a signal said last; a view that the next reading changes."""
+        return self.sensors.readings(signal, self.vehicle_calls[signal], self.ped_calls[signal] if self.ped_calls else 0)
+
+    def close(self) -> None:
+        """End the simulation. Ending it again does nothing."""
+        session, self.session = self.session, None
+        if session is not None:
+            session.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _step_to(self, instant: Tenths) -> None:
+        if instant > self.now:
+            if self.session is None:
+                raise SimulationError("the simulation has ended")
+            self.session.step_to(instant / TENTHS)
+            self.now = instant
+
+    def _next_event(self, signal: Signal, until: Tenths) -> Tenths:
+        """Find when a signal next changes by itself; what lies beyond `until` may be told as any later instant."""
+        state, tables = signal.state, signal.tables
+        if state.target != NO_STAGE:
+            return next_change(state, tables)
+        event = next_change(state, tables) if tables.pedestrians else FOREVER
+        if settled_until(state, tables) <= until:
+            event = min(event, max(due(state, tables), state.now))
+        return event
+
+    def _show(self, signal: Signal) -> None:
+        key = lamps(signal.state, signal.tables)
+        letters = signal.letters.get(key)
+        if letters is None:
+            letters = signal.letters[key] = spell(signal.sumo, signal.state, key)
+        if letters != signal.shown:
+            signal.shown = letters
+            self._show_letters(signal.sumo.id, letters)
+        if self.recording is not None:
+            self._record(signal)
+
+    def _show_all(self) -> None:
+        for signal in self.signals:
+            self._show(signal)
+
+    def _record(self, signal: Signal) -> None:
+        if self.recording is None:
+            return
+        begin = round(self.scenario.begin * TENTHS)
+        now = (self.now - begin) / TENTHS
+        stage = signal.state.stage if signal.state.target == NO_STAGE else -1
+        past = self.recording[signal.sumo.id]
+        if past and past[-1].stage == stage:
+            return
+        if past:
+            past[-1] = replace(past[-1], end_s=now)
+        past.append(StageTime(signal=signal.sumo.id, start_s=now, end_s=self.scenario.duration, stage=stage))
+
+
+def first_stage(signal: SumoSignal, now: Tenths) -> int:
+    """Find the stage that a signal's own program has at an instant; its first stage where it has none."""
+    if not signal.config.patterns:
+        return 0
+    pattern = signal.config.patterns[0]
+    name = pattern.sequence[pattern.stage_at(pattern.position(now))]
+    return next(at for at, stage in enumerate(signal.config.stages) if stage.name == name)
+
+
+def lamps(state: IntersectionState, tables: Tables) -> tuple[int, int, int, int, int]:
+    """Name all that the letters of a signal depend on: stage, target, greens that ended, those of them in yellow, and walks."""
+    yellow = walking = 0
+    for group in bits(state.clearing):
+        if state.now < state.left + tables.groups[group].yellow:
+            yellow |= 1 << group
+    if tables.pedestrians:
+        for group in bits(tables.pedestrians):
+            walked = state.walked[group]
+            if walked != NEVER and state.now < walked + tables.groups[group].walk:
+                walking |= 1 << group
+    return state.stage, state.target, state.clearing, yellow, walking
+
+
+def spell(signal: SumoSignal, state: IntersectionState, key: tuple[int, int, int, int, int]) -> str:
+    """Write what the lamps of a signal show in SUMO's letters, one a link."""
+    tables = signal.config.tables
+    stage, _, clearing, yellow, walking = key
+    green = tables.green[stage] & ~clearing
+    letters = ["s" if link in signal.stop_links else "r" for link in range(signal.link_count)]
+    for link, letter in signal.fixed.items():
+        letters[link] = letter
+    for group, links in enumerate(signal.links):
+        bit = 1 << group
+        if not tables.groups[group].vehicle:
+            letter = "G" if walking & bit else ""
+        elif green & bit:
+            letter = "G" if tables.protected[stage] & bit else "g"
+        else:
+            letter = "y" if yellow & bit else ""
+        if letter:
+            for link in links:
+                letters[link] = letter
+    return "".join(letters)
+
+
+def reason_of(verdict: Verdict) -> str:
+    """Name a verdict for a count: "granted", or the kind and the reason."""
+    match verdict:
+        case Granted():
+            return "granted"
+        case Amended(reason=reason):
+            return f"amended: {reason.value}"
+        case Refused(reason=reason):
+            return f"refused: {reason.value}"
+
+
+def _check_steps(signal: SumoSignal, step: Tenths) -> None:
+    for group in signal.config.tables.groups:
+        times = (group.min_green, group.max_green, group.yellow, group.red, group.walk, group.pedestrian_time, group.max_wait)
+        for time in times:
+            if time % step:
+                raise ConfigError(
+                    f"signal {signal.id!r}, phase {group.number}: SUMO switches at whole steps",
+                    key="time",
+                    value=time,
+                    allowed=f"multiples of {step} tenths of a second",
+                )

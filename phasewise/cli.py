@@ -1,0 +1,169 @@
+"""The commands, and nothing else: each says what it takes and calls the module that does it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Adaptive control of traffic signals: train and judge policies in SUMO, and run a cabinet safely.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+bench = typer.Typer(help="Measure speed, side by side in one run.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+Scenario = Annotated[str, typer.Argument(help="resco:NAME, phasewise:NAME, or the path of a .sumocfg")]
+Seeds = Annotated[str, typer.Option(help="test seeds: numbers and ranges, for instance 101,102 or 101-110")]
+Observation = Annotated[str, typer.Option(help="what policies see: area (radar or camera), loops, lanes")]
+Preset = Annotated[str, typer.Option(help="where times come from: resco (yellow 3 s, no red clearance) or street (ITE formulas)")]
+Workers = Annotated[int, typer.Option(help="runs at a time; 0: one a core", min=0)]
+
+
+@app.command("import")
+def import_(
+    net: Annotated[Path, typer.Argument(help="a .net.xml")],
+    out: Annotated[Path, typer.Option(help="the folder that gets an intersection.toml for each signal")],
+    preset: Preset = "street",
+    stages: Annotated[str, typer.Option(help="program, or maximal: every maximal compatible stage")] = "program",
+    additional: Annotated[list[Path] | None, typer.Option(help="additional files that hold programs")] = None,
+    sensing_range: Annotated[float, typer.Option(help="how far areas reach, in metres", min=1.0)] = 200.0,
+    add_missing: Annotated[bool, typer.Option(help="add a stage for links that no stage serves")] = False,
+) -> None:
+    """Turn every signal of a SUMO network into an intersection.toml."""
+    from phasewise.importing import import_net
+
+    import_net(
+        net,
+        out,
+        preset=preset,
+        stages=stages,
+        additional=tuple(additional or ()),
+        sensing_range=sensing_range,
+        add_missing=add_missing,
+    )
+
+
+@app.command()
+def evaluate(
+    scenario: Scenario,
+    policy: Annotated[str, typer.Option(help="a policy's name, name:parameter=value,..., or a trained policy's file")],
+    seeds: Seeds = "101-105",
+    observation: Observation = "area",
+    preset: Preset = "resco",
+    record: Annotated[Path | None, typer.Option(help="a folder in which SUMO's own records are kept")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print one JSON object as the last line")] = False,
+    scale: Annotated[float, typer.Option(help="factor on the demand", min=0.01)] = 1.0,
+    workers: Workers = 0,
+) -> None:
+    """Run one policy on a scenario and count what it costs all travellers."""
+    from phasewise.evaluating import evaluate_policy
+
+    evaluate_policy(
+        scenario, policy, seeds=seeds, observation=observation, preset=preset, record=record, json=json, scale=scale, workers=workers
+    )
+
+
+@app.command()
+def compare(
+    scenario: Scenario,
+    policies: Annotated[str, typer.Option(help="names, separated by commas; parameters stand behind a colon, separated by +")],
+    seeds: Seeds = "101-110",
+    observation: Observation = "area",
+    preset: Preset = "resco",
+    out: Annotated[Path, typer.Option(help="the folder that gets report.html and results.parquet")] = Path("comparison"),
+    scale: Annotated[float, typer.Option(help="factor on the demand", min=0.01)] = 1.0,
+    workers: Workers = 0,
+) -> None:
+    """Run several policies on the same seeds, and report the differences."""
+    from phasewise.comparing import compare_policies
+
+    compare_policies(
+        scenario,
+        policies.split(","),
+        seeds=seeds,
+        observation=observation,
+        preset=preset,
+        out=out,
+        scale=scale,
+        workers=workers,
+    )
+
+
+@app.command()
+def tune(
+    scenario: Scenario,
+    policies: Annotated[str, typer.Option(help="names of baselines, separated by commas; all by default")] = "",
+    seeds: Annotated[int, typer.Option(help="how many validation seeds", min=1)] = 3,
+    budget: Annotated[int, typer.Option(help="parameter sets tried for each policy", min=1)] = 24,
+    observation: Observation = "area",
+    preset: Preset = "resco",
+    workers: Workers = 0,
+) -> None:
+    """Find the baselines' best parameters on validation seeds, with the same budget for each."""
+    from phasewise.tuning import tune_policies
+
+    tune_policies(
+        scenario,
+        [name for name in policies.split(",") if name],
+        seeds=seeds,
+        budget=budget,
+        observation=observation,
+        preset=preset,
+        workers=workers,
+    )
+
+
+@app.command()
+def train(
+    scenario: Scenario,
+    algorithm: Annotated[str, typer.Option(help="ppo or dqn")] = "ppo",
+    minutes: Annotated[float, typer.Option(help="how long to train", min=0.01)] = 5.0,
+    seed: Annotated[int, typer.Option(help="of weights, exploration and episodes", min=0)] = 1,
+    out: Annotated[Path | None, typer.Option(help="the file that gets the policy; SCENARIO-ALGORITHM.zip by default")] = None,
+    observation: Observation = "area",
+    reward: Annotated[str, typer.Option(help="a reward, or several with weights: delay=1,stops=0.5")] = "delay",
+    preset: Preset = "resco",
+    workers: Workers = 0,
+) -> None:
+    """Train a policy on a scenario; `evaluate --policy FILE` runs it."""
+    from phasewise.training import train_policy
+
+    train_policy(
+        scenario,
+        algorithm=algorithm,
+        minutes=minutes,
+        seed=seed,
+        out=out,
+        observation=observation,
+        reward=reward,
+        preset=preset,
+        workers=workers,
+    )
+
+
+@app.command()
+def demo(
+    minutes: Annotated[float, typer.Option(help="how long to train", min=0.01)] = 3.0,
+    seeds: Seeds = "101-105",
+    out: Annotated[Path, typer.Option(help="the folder that gets everything")] = Path("demo"),
+) -> None:
+    """Show it all on a real intersection: Cologne's morning peak under fixed time, actuated, max-pressure and a fresh policy."""
+    from phasewise.demo import run_demo
+
+    run_demo(minutes=minutes, seeds=seeds, out=out)
+
+
+@bench.command("env")
+def bench_env(
+    scenarios: Annotated[str, typer.Option(help="separated by commas")] = (
+        "resco:cologne1,resco:cologne8,resco:ingolstadt21,resco:grid4x4"
+    ),
+    pairs: Annotated[int, typer.Option(help="interleaved pairs", min=1)] = 5,
+    rival: Annotated[bool, typer.Option(help="time sumo-rl beside ours")] = True,
+) -> None:
+    """Time the environment against a bare SUMO loop that replays the same signal states."""
+    from phasewise.benching import bench_environment
+
+    bench_environment(scenarios.split(","), pairs=pairs, rival=rival)
