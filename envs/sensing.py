@@ -4,7 +4,6 @@ Everything is read once a decision into flat arrays, lane by lane and never vehi
 cuts. An edge on which nobody drives is asked once for all its lanes.
 """
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,10 +16,14 @@ from numpy.typing import NDArray
 from envs.sumo_network import Segment, SumoSignal
 from envs.sumo_session import SumoSession
 from intersection.detection import Channel, Detector, DetectorKind, Readings, Values
+from intersection.errors import ConfigError
 from intersection.tables import bits
 
 HALTING = 0.1
 """A vehicle below this speed stands, in m/s, as SUMO counts it."""
+
+CUT = 0.1
+"""A stretch that leaves out less than this of its lane covers it whole, in metres."""
 
 AREAS = (DetectorKind.AREA, DetectorKind.DEPARTURE)
 LOOPS = (DetectorKind.STOP_BAR, DetectorKind.ADVANCE)
@@ -74,10 +77,13 @@ class Sensors:
         )
         self.limits: Values = np.array([detector.speed_limit for detector in self.detectors], np.float32)
         self.values: Values = np.zeros((len(Channel), len(self.detectors)), np.float32)
+        self._spare: Values = np.zeros_like(self.values)
         self.valid: NDArray[np.bool_] = np.ones(len(self.detectors), bool)
         own = [(signal, detector) for signal in signals for detector in signal.config.detectors]
         self._names = [(signal.id, detector.id) for signal, detector in own]
-        self._areas = np.array([at for at, d in enumerate(self.detectors) if d.kind in AREAS], int)
+        areas = [at for at, d in enumerate(self.detectors) if d.kind in AREAS]
+        self._has_areas = bool(areas)
+        self._areas = np.array(areas, np.intp)
         self._loops = [(at, loop_ids(signal, d.id)) for at, (signal, d) in enumerate(own) if d.kind in LOOPS]
         self._buttons = [
             (at, *_crossings_and_corners(signal.segments[d.id])) for at, (signal, d) in enumerate(own) if d.kind is DetectorKind.PUSH_BUTTON
@@ -99,14 +105,26 @@ class Sensors:
             starts.append(len(gather))
             gather += [places.setdefault(segment, len(places)) for segment in self._segments(at)]
         self._gather, self._starts = np.array(gather, int), np.array(starts, int)
-        self._simple = len(places) == len(gather) == len(starts)
-        lanes = [_Lane(place, s.lane, s.start, s.end, s.start > 0.1 or s.end < lengths[s.lane] - 0.1) for s, place in places.items()]
+        self._simple = gather == list(range(len(starts))) and len(places) == len(starts)
+        lanes = [_Lane(place, s.lane, s.start, s.end, s.start > CUT or s.end < lengths[s.lane] - CUT) for s, place in places.items()]
+        for lane in lanes:
+            if lane.start > CUT and lane.end < lengths[lane.lane] - CUT:
+                raise ConfigError("a stretch ends within its lane at one end only", key="sumo.segments", value=lane.lane)
         edges: dict[str, list[_Lane]] = {}
         for lane in lanes:
             edges.setdefault(lane.lane.rpartition("_")[0], []).append(lane)
-        self._edges = [(edge, group) for edge, group in edges.items() if len(group) > 1]
-        self._single = [lane for group in edges.values() if len(group) == 1 for lane in group]
+        # Asking an edge first pays where it spares more than one question.
+        self._edges = [(edge if len(group) > 1 else "", group) for edge, group in edges.items()]
         self._stretches: Values = np.zeros((3, len(lanes)), np.float32)
+        self._area_limits = self.limits[self._areas]
+        called: list[list[tuple[int, int]]] = [[] for _ in lanes]
+        ends = [*starts, len(gather)][1:]
+        for at, first, end in zip(self._areas.tolist(), starts, ends, strict=True):
+            if self.detectors[at].kind is DetectorKind.AREA:
+                for place in gather[first:end]:
+                    called[place].append((self.targets[at].signal, self.targets[at].groups))
+        self._stretch_calls = [tuple(calls) for calls in called]
+        self._found = [0] * len(self.signals)
 
     def _discharging(self, signal: SumoSignal) -> list[tuple[str, int]]:
         """List the lanes whose front vehicle tells a discharge, with the groups that never are protected."""
@@ -127,8 +145,10 @@ class Sensors:
         self._fronts: dict[str, str] = {}
         self._last = [(0.0, 0.0)] * len(self.detectors)
         self._elapsed = 0.0
-        self.values[:] = 0.0
-        self.values[Channel.SPEED] = self.limits
+        self._passed = [""] * self._stretches.shape[1]
+        for values in (self.values, self._spare):
+            values[:] = 0.0
+            values[Channel.SPEED] = self.limits
         self.valid[:] = True
 
     def read(self, seconds: float) -> None:
@@ -137,15 +157,22 @@ class Sensors:
         Args:
             seconds: the time since the last reading, by which loops count.
         """
-        if len(self._areas):
+        self.values, self._spare = self._spare, self.values
+        if self._has_areas:
             self._read_areas()
         if self._loops:
             self._read_loops(seconds)
         if self._buttons:
             self._read_buttons()
 
-    def calls(self) -> list[int]:
-        """Say for each signal at which of its groups a vehicle calls, as masks. A detector that failed calls: its phase is on recall."""
+    def calls(self, *, faulty: bool = False) -> list[int]:
+        """Say for each signal at which of its groups a vehicle calls, as masks. A detector that failed calls: its phase is on recall.
+
+        Args:
+            faulty: whether the values were spoilt after they were read.
+        """
+        if not faulty and not self._loops:
+            return self._found
         found = [0] * len(self.signals)
         active = (self.values[Channel.COUNT] > 0) | (self.values[Channel.OCCUPANCY] > 0) | ~self.valid
         targets = self.targets
@@ -191,65 +218,73 @@ class Sensors:
 
     def _read_areas(self) -> None:
         stretches = self._stretches
-        stretches[:] = 0.0
+        stretches.fill(0.0)
         count, halting, speed = stretches
         lane_count, lane_halting, lane_speed = self._lane_count, self._lane_halting, self._lane_speed
-        edge_count = self._edge_count
+        edge_count, calls, found = self._edge_count, self._stretch_calls, self._found
+        for signal in range(len(found)):
+            found[signal] = 0
         for edge, lanes in self._edges:
-            if not edge_count(edge):
+            if edge and not edge_count(edge):
                 continue
             for lane in lanes:
                 at, name, _, _, cut = lane
-                here = lane_count(name)
-                if not here:
-                    continue
                 if cut:
-                    self._cut(lane, here)
+                    if not self._read_cut(lane):
+                        continue
                 else:
+                    here = lane_count(name)
+                    if not here:
+                        continue
                     count[at] = here
                     halting[at] = lane_halting(name)
                     speed[at] = lane_speed(name) * here
-        for lane in self._single:
-            at, name, _, _, cut = lane
-            here = lane_count(name)
-            if not here:
-                continue
-            if cut:
-                self._cut(lane, here)
-            else:
-                count[at] = here
-                halting[at] = lane_halting(name)
-                speed[at] = lane_speed(name) * here
-        gathered = stretches[:, self._gather]
-        sums = gathered if self._simple else np.add.reduceat(gathered, self._starts, axis=1)
+                for signal, groups in calls[at]:
+                    found[signal] |= groups
+        sums = stretches if self._simple else np.add.reduceat(stretches[:, self._gather], self._starts, axis=1)
         values, areas = self.values, self._areas
-        values[Channel.COUNT, areas] = sums[0]
-        values[Channel.QUEUE, areas] = sums[1]
-        empty = sums[0] == 0
-        values[Channel.SPEED, areas] = np.where(empty, self.limits[areas], sums[2] / (sums[0] + empty))
+        values[:2, areas] = sums[:2]
+        counts = sums[0]
+        values[Channel.SPEED, areas] = np.where(counts > 0, sums[2] / np.maximum(counts, 1.0), self._area_limits)
 
-    def _cut(self, lane: _Lane, here: int) -> None:
-        """Read a stretch that is shorter than its lane: find its ends by bisection, and ask the smaller part for its speeds."""
+    def _read_cut(self, lane: _Lane) -> int:
+        """Read a stretch that ends within its lane, and return how many vehicles are on it.
+
+        Vehicles stand in the order of the lane, and who has passed the cut stays behind it: so only those are asked for their position
+        that were not known to have passed it. Then the smaller side of the cut is asked for its speeds.
+        """
         at, name, start, end, _ = lane
         vehicles = self._lane_vehicles(name)
-        position, speed = self._position, self._speed
-        low = bisect_left(vehicles, start, key=position) if start > 0.1 else 0
-        high = bisect_left(vehicles, end, lo=low, key=position) if start <= 0.1 else here
-        inside = high - low
+        here = len(vehicles)
+        if not here:
+            return 0
+        upstream = start <= CUT
+        passed, position = here, self._position
+        known = self._passed[at]
+        if known in vehicles:
+            passed = vehicles.index(known)
+        cut = end if upstream else start
+        while passed and position(vehicles[passed - 1]) >= cut:
+            passed -= 1
+        self._passed[at] = vehicles[passed] if passed < here else ""
+        inside = passed if upstream else here - passed
         if not inside:
-            return
-        self._stretches[0, at] = inside
+            return 0
+        stretches = self._stretches
+        stretches[0, at] = inside
         if inside == here:
-            self._stretches[1, at] = self._lane_halting(name)
-            self._stretches[2, at] = self._lane_speed(name) * here
-        elif inside * 2 <= here:
-            speeds = [speed(vehicle) for vehicle in vehicles[low:high]]
-            self._stretches[1, at] = sum(each < HALTING for each in speeds)
-            self._stretches[2, at] = sum(speeds)
+            stretches[1, at] = self._lane_halting(name)
+            stretches[2, at] = self._lane_speed(name) * here
+            return inside
+        before = passed * 2 <= here
+        speeds = list(map(self._speed, vehicles[:passed] if before else vehicles[passed:]))
+        standing, total = sum([each < HALTING for each in speeds]), sum(speeds)
+        if before is upstream:
+            stretches[1, at], stretches[2, at] = standing, total
         else:
-            speeds = [speed(vehicle) for vehicle in (*vehicles[:low], *vehicles[high:])]
-            self._stretches[1, at] = self._lane_halting(name) - sum(each < HALTING for each in speeds)
-            self._stretches[2, at] = self._lane_speed(name) * here - sum(speeds)
+            stretches[1, at] = self._lane_halting(name) - standing
+            stretches[2, at] = self._lane_speed(name) * here - total
+        return inside
 
     def _read_loops(self, seconds: float) -> None:
         loop = self._api.inductionloop

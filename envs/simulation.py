@@ -111,7 +111,7 @@ class Simulation:
         self._step = round(scenario.step_length * TENTHS)
         self._discharging = self.sensors.has_discharging
         self._loops = any(kind in LOOPS for kind in sensors)
-        self._folder = TemporaryDirectory(prefix="phasewise-")
+        self._folder: TemporaryDirectory[str] | None = None
         for signal in self.signals_of:
             _check_steps(signal, self._step)
 
@@ -144,6 +144,7 @@ class Simulation:
         """
         own = [*additional_files]
         if self._loops:
+            self._folder = self._folder or TemporaryDirectory(prefix="phasewise-")
             loops = Path(self._folder.name) / "loops.add.xml"
             loops.write_text(loops_xml(self.signals_of))
             own.append(loops)
@@ -222,7 +223,7 @@ class Simulation:
         sensors.read(elapsed / TENTHS)
         if self.faulty is not None:
             self.faulty.apply(self.now)
-        calls = sensors.calls()
+        calls = sensors.calls(faulty=self.faulty is not None)
         pressed = sensors.pressed() if sensors.has_buttons else None
         self.vehicle_calls, self.ped_calls = calls, pressed
         for at, signal in enumerate(self.signals):
@@ -234,11 +235,15 @@ class Simulation:
         return self.sensors.readings(signal, self.vehicle_calls[signal], self.ped_calls[signal] if self.ped_calls else 0)
 
     def close(self) -> None:
-        """End the simulation. Ending it again does nothing."""
+        """End the simulation. Ending it again does nothing, and `reset` starts anew."""
         session, self.session = self.session, None
-        if session is not None:
-            session.close()
-        self._folder.cleanup()
+        folder, self._folder = self._folder, None
+        try:
+            if session is not None:
+                session.close()
+        finally:
+            if folder is not None:
+                folder.cleanup()
 
     def __enter__(self) -> Self:
         return self

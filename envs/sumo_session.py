@@ -80,6 +80,17 @@ def sumo_version() -> str:
     return str(_package("libsumo").simulation.getVersion()[1]).removeprefix("SUMO ")
 
 
+def has_display() -> bool:
+    """Tell whether a window can be hoped to open."""
+    return sys.platform == "win32" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def check_display() -> None:
+    """Check that there is a display. Raises UserError."""
+    if not has_display():
+        raise UserError("sumo-gui needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set; draw with render_mode='rgb_array'")
+
+
 def libsumo_is_free() -> bool:
     """Tell whether this process has no libsumo simulation open; it runs one at a time."""
     return not _package("libsumo").isLoaded()
@@ -417,8 +428,7 @@ class _Driver(Protocol):
 
 def _driver(backend: str, *, gui: bool) -> _Driver:
     if gui:
-        if sys.platform != "win32" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise UserError("sumo-gui needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set; draw with render_mode='rgb_array'")
+        check_display()
         return _Traci("sumo-gui")
     match backend:
         case "libsumo":

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from math import isfinite
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -28,13 +28,10 @@ from intersection import plugins
 from intersection.config import IntersectionConfig
 from intersection.detection import Channel, Values
 from intersection.errors import ConfigError, PhasewiseError, UnknownNameError
-from intersection.observation import Observation, ObservationSpec, encode, kind, scaled
+from intersection.observation import Encoder, Observation, ObservationSpec, kind
 from intersection.phase import Tenths
 from intersection.policy import FixedTime, Hold, Policy
 from intersection.shield import Granted, Proposal, Verdict
-
-COUNTED = (Channel.COUNT, Channel.OCCUPANCY)
-"""What loops tell of the time since the last reading."""
 
 FARTHEST = 200.0
 """How far a radar or a camera reaches at most, in metres."""
@@ -207,8 +204,9 @@ class Traffic:
         self._others = {at: fallback(signal.config) for at, signal in enumerate(signals) if at not in self.agents}
         self.specs = tuple(ObservationSpec(signal.config, self.kind) for signal in signals)
         self.meter = Meter(self.simulation, self.reward.needs)
-        self._loops = np.array([at for at, d in enumerate(self.simulation.sensors.detectors) if d.kind in LOOPS], np.intp)
-        self._lay_out()
+        loops = [at for at, detector in enumerate(self.simulation.sensors.detectors) if detector.kind in LOOPS]
+        self._passages, self._presence = (Channel.COUNT, loops), (Channel.OCCUPANCY, loops)
+        self.encoder = Encoder(self.specs)
 
     def _check_times(self) -> None:
         """Check what only the scenario can tell: its hours and its step."""
@@ -232,19 +230,6 @@ class Traffic:
                 allowed=f"below {scenario.end - begin:g} s",
             )
         self._begin = begin
-
-    def _lay_out(self) -> None:
-        """Find out where each signal's seen detectors stand, so that all are scaled in one go."""
-        columns: list[int] = []
-        self._seen: list[slice] = []
-        for spec, own in zip(self.specs, self.simulation.sensors.columns, strict=True):
-            here = np.arange(own.start, own.stop)[spec.columns].tolist()
-            self._seen.append(slice(len(columns), len(columns) + len(here)))
-            columns += here
-        every = columns == list(range(len(self.simulation.sensors.detectors)))
-        self._columns: slice | list[int] = slice(None) if every else columns
-        self._scale: Values = np.concatenate([spec.scale for spec in self.specs], axis=1)
-        self.vectors = [np.zeros(spec.size, np.float32) for spec in self.specs]
 
     @property
     def signals(self) -> tuple[SumoSignal, ...]:
@@ -325,7 +310,8 @@ class Traffic:
         began = simulation.now
         told: list[Verdict | None] = [None] * len(simulation.signals)
         step = max(TENTHS, round(self.scenario.step_length * TENTHS))
-        counted = np.zeros((2, len(self._loops)))
+        values = simulation.sensors.values
+        passed, occupied = np.zeros_like(values[self._passages]), np.zeros_like(values[self._presence])
         while (now := simulation.now) < until:
             proposals: list[Proposal | None] = [None] * len(simulation.signals)
             for at, script in scripts.items():
@@ -337,9 +323,10 @@ class Traffic:
             for at, verdict in enumerate(verdicts):
                 if verdict is not None and (told[at] is None or not isinstance(verdict, Granted)):
                     told[at] = verdict
-            counted += simulation.sensors.values[COUNTED][:, self._loops] * np.array([[1.0], [simulation.now - now]])
+            passed += values[self._passages]
+            occupied += values[self._presence] * (simulation.now - now)
         if until > began:
-            simulation.sensors.values[np.ix_(np.array(COUNTED), self._loops)] = counted / np.array([[1.0], [until - began]])
+            values[self._passages], values[self._presence] = passed, occupied / (until - began)
         return told
 
     def _translating(self) -> AbstractContextManager[None]:
@@ -364,20 +351,12 @@ class Traffic:
         return self.action.mask(signal.state, signal.tables)
 
     def _encode(self) -> None:
-        simulation = self.simulation
-        seen = scaled(simulation.sensors.values, self.specs[0].rows, self._columns, self._scale)
-        for at in self.agents:
-            encode(
-                self.specs[at],
-                simulation.signals[at].state,
-                simulation.readings(at),
-                self.vectors[at],
-                seen[:, self._seen[at]],
-            )
+        sensors = self.simulation.sensors
+        self.encoder.encode([signal.state for signal in self.simulation.signals], sensors.values, sensors.valid)
 
     def observation(self, agent: int) -> Values:
         """Give an agent's observation vector, a copy that it may keep."""
-        return cast(Values, self.vectors[self.agents[agent]].copy())
+        return self.encoder.vectors[self.agents[agent]].copy()
 
     def close(self) -> None:
         """End the simulation. Ending it again does nothing."""

@@ -1,10 +1,13 @@
 """Readings and signal state become a policy's observation here, by the same code in training and in the field."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intersection import plugins
 from intersection.config import IntersectionConfig
@@ -45,8 +48,8 @@ class ObservationSpec:
     """The layout of one signal's observation vector.
 
     In this order, each value in 0..1: one-hot of the running stage, or of the target in a transition (stages); transition running
-    (1); for each group green, protected, yellow change, walk or pedestrian clearance (4 x groups); for each group elapsed time of its
-    interval, vehicle call, its wait as a share of the maximum, pedestrian call (4 x groups); for each channel of the kind the
+    (1); for each group green, protected, yellow change, walk or pedestrian clearance (4 x groups); for each group the time since its
+    green began or ended, vehicle call, its wait as a share of the maximum, pedestrian call (4 x groups); for each channel of the kind the
     values of all seen detectors (channels x detectors); for each seen detector whether it works (detectors).
     """
 
@@ -59,10 +62,9 @@ class ObservationSpec:
         return tuple(detector for detector in self.config.detectors if detector.kind in self.kind.detectors)
 
     @cached_property
-    def columns(self) -> slice | list[int]:
-        """Where the seen detectors stand among all: a slice where they stand together, which reads faster."""
-        at = [index for index, detector in enumerate(self.config.detectors) if detector.kind in self.kind.detectors]
-        return slice(at[0], at[-1] + 1) if at and at == list(range(at[0], at[-1] + 1)) else at
+    def columns(self) -> list[int]:
+        """Where the seen detectors stand among all of the configuration."""
+        return [at for at, detector in enumerate(self.config.detectors) if detector.kind in self.kind.detectors]
 
     @cached_property
     def head(self) -> int:
@@ -82,17 +84,6 @@ class ObservationSpec:
             len(self.kind.channels), len(self.detectors)
         )
 
-    @cached_property
-    def rows(self) -> slice | list[int]:
-        """Where the kind's channels stand in a readings array."""
-        at = [int(channel) for channel in self.kind.channels]
-        return slice(at[0], at[-1] + 1) if at == list(range(at[0], at[-1] + 1)) else at
-
-    @cached_property
-    def memo(self) -> dict[tuple[int, int, int, int, int], Values]:
-        """What `encode` has worked out of lamps that it saw before."""
-        return {}
-
 
 def _scale(channel: Channel, detector: Detector) -> float:
     match channel:
@@ -106,92 +97,156 @@ def _scale(channel: Channel, detector: Detector) -> float:
             return 1.0 / (detector.storage if detector.length > 10.0 else SATURATION_COUNT)
 
 
-def scaled(values: Values, rows: slice | list[int], columns: slice | list[int], scale: Values) -> Values:
-    """Bring the seen values to 0..1; shape (channels, detectors). Also over many signals at once."""
-    seen: Values = values[rows][:, columns] * scale
-    np.minimum(seen, 1.0, out=seen)
-    return seen
+class Encoder:
+    """Encodes what is known of one signal, or of many at once, as vectors. There is no other way from readings to an observation.
 
+    Only what has changed since the last time is worked out again, so an encoder belongs to one run of its signals.
 
-def encode(
-    spec: ObservationSpec,
-    state: IntersectionState,
-    readings: Readings,
-    out: Values | None = None,
-    seen: Values | None = None,
-) -> Values:
-    """Encode what is known of a signal as one vector.
-
-    Args:
-        spec: the layout.
-        state: the signal.
-        readings: of all its detectors.
-        out: float32, shape (spec.size,), written in place; made where it is None.
-        seen: the seen values already brought to 0..1, where they were scaled for many signals at once.
-
-    Returns:
-        float32, shape (spec.size,), each value in 0..1.
+    Attributes:
+        vectors: for each signal float32, shape (spec.size,), each value in 0..1; overwritten by the next `encode`.
     """
-    tables = spec.config.tables
-    if out is None:
-        out = np.empty(spec.size, np.float32)
-    size, now = tables.size, state.now
-    fixed = len(tables.stages) + 1 + 4 * size
-    out[:fixed] = _indications(spec, state, tables)
-    times = [
-        min((now - (began if began != NEVER else ended)) / ELAPSED_SCALE, 1.0) if began != NEVER or ended != NEVER else 1.0
-        for began, ended in zip(state.began, state.ended, strict=True)
-    ]
-    if state.calls or state.ped_calls:
-        times += [0.0 if since == NEVER else 1.0 for since in state.called]
-        times += [
-            0.0 if since == NEVER else min((now - since) / wait, 1.0) for since, wait in zip(state.called, _max_waits(tables), strict=True)
+
+    def __init__(self, specs: Sequence[ObservationSpec]) -> None:
+        """Lay out the vectors.
+
+        Args:
+            specs: of the signals, in the order in which states and detectors will be given; all of one observation kind.
+        """
+        self.specs = tuple(specs)
+        starts = np.cumsum([0, *(spec.size for spec in specs)]).tolist()
+        self._flat: Values = np.zeros(starts[-1], np.float32)
+        self.vectors = [self._flat[start:end] for start, end in pairwise(starts)]
+        self._groups = np.cumsum([0, *(spec.config.tables.size for spec in specs)]).tolist()
+        count = self._groups[-1]
+        self._since = np.zeros(count, np.int64)
+        self._called = np.full(count, NEVER, np.int64)
+        self._waits = np.array(
+            [group.max_wait or group.ped_max_wait or 1 for spec in specs for group in spec.config.tables.groups], np.float64
+        )
+        self._lay_out(starts[:-1])
+        self._memo: list[dict[tuple[int, int, int, int, int], Values]] = [{} for _ in specs]
+        self._walked = [bool(spec.config.tables.pedestrians) for spec in self.specs]
+        self._last: list[tuple[object, ...]] = [()] * len(self.specs)
+
+    def _lay_out(self, starts: list[int]) -> None:
+        """Find out where in the flat array each block of each signal stands."""
+        elapsed: list[int] = []
+        works: list[int] = []
+        columns: list[int] = []
+        seen, scales = [], []
+        offset = 0
+        self._heads = []
+        for start, spec in zip(starts, self.specs, strict=True):
+            size = spec.config.tables.size
+            fixed = start + len(spec.config.stages) + 1 + 4 * size
+            self._heads.append((start, fixed))
+            elapsed += range(fixed, fixed + size)
+            detectors, channels = len(spec.detectors), len(spec.kind.channels)
+            seen.append(start + spec.head + np.arange(channels * detectors).reshape(channels, detectors))
+            works += range(start + spec.head + channels * detectors, start + spec.size)
+            columns += [offset + column for column in spec.columns]
+            offset += len(spec.config.detectors)
+            scales.append(spec.scale)
+        sizes = np.repeat([spec.config.tables.size for spec in self.specs], np.diff(self._groups))
+        self._at_elapsed = np.array(elapsed, np.intp)
+        self._at_call = self._at_elapsed + sizes
+        self._at_wait = self._at_call + sizes
+        self._at_seen = np.concatenate(seen, axis=1).astype(np.intp)
+        self._at_works = np.array(works, np.intp)
+        self._columns = _as_slice(columns)
+        self._rows = _as_slice([int(channel) for channel in self.specs[0].kind.channels])
+        self._scale: Values = np.concatenate(scales, axis=1)
+        self._all_work = False
+
+    def encode(self, states: Sequence[IntersectionState], values: Values, valid: NDArray[np.bool_]) -> list[Values]:
+        """Encode the signals as they are now.
+
+        Args:
+            states: of the signals, all at one instant.
+            values: of all their detectors, shape (len(Channel), detectors of all signals), see `Readings`.
+            valid: which of these can be believed, shape (detectors of all signals,).
+
+        Returns:
+            `vectors`.
+        """
+        flat, last = self._flat, self._last
+        for at, state in enumerate(states):
+            moving = state.target != NO_STAGE or self._walked[at]
+            known = last[at]
+            if moving or not known or known[0] is not state.began or known[1] is not state.walked:
+                self._tell_indications(at, state)
+            if not known or known[2] is not state.called or known[3] is not state.ped_called:
+                self._tell_calls(at, state)
+            last[at] = (state.began, state.walked, state.called, state.ped_called) if not moving else ()
+        now = states[0].now
+        elapsed = (now - self._since) * (1.0 / ELAPSED_SCALE)
+        flat[self._at_elapsed] = np.minimum(elapsed, 1.0, out=elapsed)
+        waits = (now - self._called) / self._waits
+        waits[self._called == NEVER] = 0.0
+        flat[self._at_wait] = np.minimum(waits, 1.0, out=waits)
+        seen = values[self._rows][:, self._columns] * self._scale
+        flat[self._at_seen] = np.minimum(seen, 1.0, out=seen)
+        works = bool(valid.all())
+        if not (works and self._all_work):
+            flat[self._at_works] = valid[self._columns]
+            self._all_work = works
+        return self.vectors
+
+    def _tell_indications(self, at: int, state: IntersectionState) -> None:
+        """Write what the lamps show, and note since when."""
+        start, fixed = self._heads[at]
+        self._flat[start:fixed] = self._indications(at, state)
+        self._since[self._groups[at] : self._groups[at + 1]] = [
+            began if began != NEVER else (ended if ended != NEVER else -ELAPSED_SCALE)
+            for began, ended in zip(state.began, state.ended, strict=True)
         ]
-        times += [0.0 if since == NEVER else 1.0 for since in state.ped_called]
-        out[fixed : spec.head] = times
-    else:
-        out[fixed : fixed + size] = times
-        out[fixed + size : spec.head] = 0.0
-    if seen is None:
-        seen = scaled(readings.values, spec.rows, spec.columns, spec.scale)
-    count = seen.size
-    out[spec.head : spec.head + count] = seen.reshape(-1)
-    out[spec.head + count :] = readings.valid[spec.columns]
-    return out
 
+    def _tell_calls(self, at: int, state: IntersectionState) -> None:
+        """Write who waits, and note since when."""
+        first, end = self._groups[at], self._groups[at + 1]
+        _, fixed = self._heads[at]
+        size = end - first
+        self._called[first:end] = state.called
+        calls = self._flat[fixed + size : fixed + 2 * size]
+        np.not_equal(self._called[first:end], NEVER, out=calls, casting="unsafe")
+        self._flat[fixed + 3 * size : fixed + 4 * size] = [float(since != NEVER) for since in state.ped_called]
 
-def _max_waits(tables: Tables) -> list[Tenths]:
-    return [group.max_wait or 1 for group in tables.groups]
-
-
-def _indications(spec: ObservationSpec, state: IntersectionState, tables: Tables) -> Values:
-    """Look up the part of the vector that only depends on what the lamps show."""
-    now = state.now
-    yellow = 0
-    for group in bits(state.clearing):
-        if now < state.left + tables.groups[group].yellow:
-            yellow |= 1 << group
-    walking = 0
-    if tables.pedestrians:
+    def _indications(self, at: int, state: IntersectionState) -> Values:
+        """Look up the part of the vector that only depends on what the lamps show."""
+        tables, now = self.specs[at].config.tables, state.now
+        yellow = walking = 0
+        for group in bits(state.clearing):
+            if now < state.left + tables.groups[group].yellow:
+                yellow |= 1 << group
         for group in bits(tables.pedestrians):
             if state.walked[group] != NEVER and now < state.walked[group] + tables.groups[group].pedestrian_time:
                 walking |= 1 << group
-    key = (state.stage, state.target, state.clearing, yellow, walking)
-    shown = spec.memo.get(key)
-    if shown is None:
-        green = tables.green[state.stage] & ~state.clearing
-        stage = state.stage if state.target == NO_STAGE else state.target
-        shown = spec.memo[key] = np.array(
-            [float(at == stage) for at in range(len(tables.stages))]
-            + [float(state.target != NO_STAGE)]
-            + [
-                float(mask >> group & 1)
-                for mask in (green, green & tables.protected[state.stage], yellow, walking)
-                for group in range(tables.size)
-            ],
-            np.float32,
-        )
-    return shown
+        key = (state.stage, state.target, state.clearing, yellow, walking)
+        shown = self._memo[at].get(key)
+        if shown is None:
+            green = tables.green[state.stage] & ~state.clearing
+            stage = state.stage if state.target == NO_STAGE else state.target
+            shown = self._memo[at][key] = np.array(
+                [float(each == stage) for each in range(len(tables.stages))]
+                + [float(state.target != NO_STAGE)]
+                + [
+                    float(mask >> group & 1)
+                    for mask in (green, green & tables.protected[state.stage], yellow, walking)
+                    for group in range(tables.size)
+                ],
+                np.float32,
+            )
+        return shown
+
+
+def _as_slice(at: list[int]) -> slice | list[int]:
+    """Give indices that stand together as a slice, which reads faster."""
+    return slice(at[0], at[-1] + 1) if at and at == list(range(at[0], at[-1] + 1)) else at
+
+
+def encode(spec: ObservationSpec, state: IntersectionState, readings: Readings) -> Values:
+    """Encode one signal at one instant; float32, shape (spec.size,). For a run of instants keep an `Encoder`."""
+    return Encoder([spec]).encode([state], readings.values, readings.valid)[0]
 
 
 def stage_mask(state: IntersectionState, tables: Tables) -> list[bool]:
