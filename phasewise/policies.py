@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from envs.outside import Program
 from intersection import plugins
@@ -13,7 +12,7 @@ from intersection.detection import DetectorKind
 from intersection.errors import ConfigError, UnknownNameError
 from intersection.observation import kind
 from intersection.policy import Policy
-from models import tuned
+from models import trained, tuned
 
 OUTSIDE: Mapping[str, Program] = {
     "program": Program.AS_GIVEN,
@@ -90,14 +89,12 @@ def _parse(given: str) -> dict[str, float]:
 
 
 def _trained(path: Path) -> Choice:
-    from models import trained
-
-    described: dict[str, Any] = trained.describe(path)
-    seen = kind(described["observation"])
+    described = trained.describe(path)
+    seen = kind(described.observation)
     return Choice(
         name=path.stem,
-        make=partial(trained.make, path=path),
+        make=partial(trained.make, path=path.resolve()),
         sensors=seen.detectors,
-        observation=described["observation"],
+        observation=described.observation,
         whole_lane=seen.whole_lane,
     )
