@@ -31,7 +31,7 @@ class Meter:
         owners = np.array([target.signal for target in sensors.targets], np.intp)
         self._signal_of = owners[self._areas]
         self._signal_of_departure = owners[self._departures]
-        self._limits = sensors.limits[self._areas].astype(np.float64)
+        self._limits = sensors.limits[self._areas]
         self._lanes = [
             tuple(dict.fromkeys(segment.lane for segment in segments))
             for signal in simulation.signals_of
@@ -52,6 +52,7 @@ class Meter:
         simulation, needs = self.simulation, self.needs
         values = simulation.sensors.values if simulation.faulty is None else simulation.faulty.truth
         areas = self._areas
+        seen = values[: Channel.SPEED + 1, areas].copy()
         signals = simulation.signals
         waiting: PerSignal = self._calm
         if simulation.sensors.has_buttons:
@@ -60,9 +61,9 @@ class Meter:
         return Measures(
             signals=len(signals),
             signal_of=self._signal_of,
-            count=values[Channel.COUNT, areas].astype(np.float64),
-            queue=values[Channel.QUEUE, areas].astype(np.float64),
-            speed=values[Channel.SPEED, areas].astype(np.float64),
+            count=seen[Channel.COUNT],
+            queue=seen[Channel.QUEUE],
+            speed=seen[Channel.SPEED],
             limit=self._limits,
             ped_waiting=waiting,
             waiting=self._sum(api.lane.getWaitingTime) if Need.WAITING in needs and api else None,

@@ -15,7 +15,7 @@ from intersection.detection import Channel, Detector, Readings, Values
 from intersection.observations._base import ObservationKind
 from intersection.phase import Tenths
 from intersection.shield import ready
-from intersection.state import NEVER, NO_STAGE, Display, IntersectionState
+from intersection.state import FOREVER, NEVER, NO_STAGE, Display, IntersectionState
 from intersection.tables import Tables, bits
 
 ELAPSED_SCALE: Tenths = 1200
@@ -118,11 +118,11 @@ class Encoder:
         self.vectors = [self._flat[start:end] for start, end in pairwise(starts)]
         self._groups = np.cumsum([0, *(spec.config.tables.size for spec in specs)]).tolist()
         count = self._groups[-1]
-        self._since = np.zeros(count, np.int64)
-        self._called = np.full(count, NEVER, np.int64)
-        self._waits = np.array(
-            [group.max_wait or group.ped_max_wait or 1 for spec in specs for group in spec.config.tables.groups], np.float64
-        )
+        # Since when: of each group's green or red, then of its call. A call that nobody made is still to come.
+        self._since = np.full(2 * count, FOREVER, np.float64)
+        waits = [group.max_wait or group.ped_max_wait or 1 for spec in specs for group in spec.config.tables.groups]
+        self._per = np.array([1.0 / ELAPSED_SCALE] * count + [1.0 / wait for wait in waits])
+        self._times = np.zeros(2 * count)
         self._lay_out(starts[:-1])
         self._memo: list[dict[tuple[int, int, int, int, int], Values]] = [{} for _ in specs]
         self._walked = [bool(spec.config.tables.pedestrians) for spec in self.specs]
@@ -148,14 +148,18 @@ class Encoder:
             offset += len(spec.config.detectors)
             scales.append(spec.scale)
         sizes = np.repeat([spec.config.tables.size for spec in self.specs], np.diff(self._groups))
-        self._at_elapsed = np.array(elapsed, np.intp)
-        self._at_call = self._at_elapsed + sizes
-        self._at_wait = self._at_call + sizes
-        self._at_seen = np.concatenate(seen, axis=1).astype(np.intp)
+        at_elapsed = np.array(elapsed, np.intp)
+        self._at_times = _as_slice(np.concatenate([at_elapsed, at_elapsed + 2 * sizes]).tolist())
+        at_seen = np.concatenate(seen, axis=1).astype(np.intp)
+        whole = _as_slice(at_seen.ravel().tolist())
+        self._at_seen: slice | NDArray[np.intp] = whole if isinstance(whole, slice) else at_seen
         self._at_works = np.array(works, np.intp)
         self._columns = _as_slice(columns)
         self._rows = _as_slice([int(channel) for channel in self.specs[0].kind.channels])
         self._scale: Values = np.concatenate(scales, axis=1)
+        self._alone = isinstance(self._at_seen, slice)
+        self._sliced = isinstance(self._columns, slice) and isinstance(self._rows, slice)
+        self._seen: Values = np.zeros_like(self._scale)
         self._all_work = False
 
     def encode(self, states: Sequence[IntersectionState], values: Values, valid: NDArray[np.bool_]) -> list[Values]:
@@ -178,14 +182,15 @@ class Encoder:
             if not known or known[2] is not state.called or known[3] is not state.ped_called:
                 self._tell_calls(at, state)
             last[at] = (state.began, state.walked, state.called, state.ped_called) if not moving else ()
-        now = states[0].now
-        elapsed = (now - self._since) * (1.0 / ELAPSED_SCALE)
-        flat[self._at_elapsed] = np.minimum(elapsed, 1.0, out=elapsed)
-        waits = (now - self._called) / self._waits
-        waits[self._called == NEVER] = 0.0
-        flat[self._at_wait] = np.minimum(waits, 1.0, out=waits)
-        seen = values[self._rows][:, self._columns] * self._scale
-        flat[self._at_seen] = np.minimum(seen, 1.0, out=seen)
+        times = self._times
+        np.subtract(states[0].now, self._since, out=times)
+        np.multiply(times, self._per, out=times)
+        np.clip(times, 0.0, 1.0, out=times)
+        flat[self._at_times] = times
+        seen = values[self._rows, self._columns] if self._sliced else values[self._rows][:, self._columns]
+        np.multiply(seen, self._scale, out=self._seen)
+        np.minimum(self._seen, 1.0, out=self._seen)
+        flat[self._at_seen] = self._seen.reshape(-1) if self._alone else self._seen
         works = bool(valid.all())
         if not (works and self._all_work):
             flat[self._at_works] = valid[self._columns]
@@ -206,9 +211,96 @@ class Encoder:
         first, end = self._groups[at], self._groups[at + 1]
         _, fixed = self._heads[at]
         size = end - first
-        self._called[first:end] = state.called
-        calls = self._flat[fixed + size : fixed + 2 * size]
-        np.not_equal(self._called[first:end], NEVER, out=calls, casting="unsafe")
+        count = self._groups[-1]
+        self._since[count + first : count + end] = [since if since != NEVER else FOREVER for since in state.called]
+        self._flat[fixed + size : fixed + 2 * size] = [float(since != NEVER) for since in state.called]
+        self._flat[fixed + 3 * size : fixed + 4 * size] = [float(since != NEVER) for since in state.ped_called]
+
+    def _indications(self, at: int, state: IntersectionState) -> Values:
+        """Look up the part of the vector that only depends on what the lamps show."""
+        tables, now = self.specs[at].config.tables, state.now
+        yellow = walking = 0
+        for group in bits(state.clearing):
+            if now < state.left + tables.groups[group].yellow:
+                yellow |= 1 << group
+        for group in bits(tables.pedestrians):
+            if state.walked[group] != NEVER and now < state.walked[group] + tables.groups[group].pedestrian_time:
+                walking |= 1 << group
+        key = (state.stage, state.target, state.clearing, yellow, walking)
+        shown = self._memo[at].get(key)
+        if shown is None:
+            green = tables.green[state.stage] & ~state.clearing
+            stage = state.stage if state.target == NO_STAGE else state.target
+            shown = self._memo[at][key] = np.array(
+                [float(each == stage) for each in range(len(tables.stages))]
+                + [float(state.target != NO_STAGE)]
+                + [
+                    float(mask >> group & 1)
+                    for mask in (green, green & tables.protected[state.stage], yellow, walking)
+                    for group in range(tables.size)
+                ],
+                np.float32,
+            )
+        return shown
+
+
+def _as_slice(at: list[int]) -> slice | NDArray[np.intp]:
+    """Give indices that stand together as a slice, which reads faster."""
+    return slice(at[0], at[-1] + 1) if at and at == list(range(at[0], at[-1] + 1)) else np.array(at, np.intp)
+
+
+def encode(self, states: Sequence[IntersectionState], values: Values, valid: NDArray[np.bool_]) -> list[Values]:
+        """Encode the signals as they are now.
+
+        Args:
+            states: of the signals, all at one instant.
+            values: of all their detectors, shape (len(Channel), detectors of all signals), see `Readings`.
+            valid: which of these can be believed, shape (detectors of all signals,).
+
+        Returns:
+            `vectors`.
+        """
+        flat, last = self._flat, self._last
+        for at, state in enumerate(states):
+            moving = state.target != NO_STAGE or self._walked[at]
+            known = last[at]
+            if moving or not known or known[0] is not state.began or known[1] is not state.walked:
+                self._tell_indications(at, state)
+            if not known or known[2] is not state.called or known[3] is not state.ped_called:
+                self._tell_calls(at, state)
+            last[at] = (state.began, state.walked, state.called, state.ped_called) if not moving else ()
+        times = self._times
+        np.subtract(states[0].now, self._since, out=times)
+        np.multiply(times, self._per, out=times)
+        np.clip(times, 0.0, 1.0, out=times)
+        flat[self._at_times] = times
+        seen = values[self._rows, self._columns] if self._sliced else values[self._rows][:, self._columns]
+        np.multiply(seen, self._scale, out=self._seen)
+        np.minimum(self._seen, 1.0, out=self._seen)
+        flat[self._at_seen] = self._seen.reshape(-1) if self._alone else self._seen
+        works = bool(valid.all())
+        if not (works and self._all_work):
+            flat[self._at_works] = valid[self._columns]
+            self._all_work = works
+        return self.vectors
+
+    def _tell_indications(self, at: int, state: IntersectionState) -> None:
+        """Write what the lamps show, and note since when."""
+        start, fixed = self._heads[at]
+        self._flat[start:fixed] = self._indications(at, state)
+        self._since[self._groups[at] : self._groups[at + 1]] = [
+            began if began != NEVER else (ended if ended != NEVER else -ELAPSED_SCALE)
+            for began, ended in zip(state.began, state.ended, strict=True)
+        ]
+
+    def _tell_calls(self, at: int, state: IntersectionState) -> None:
+        """Write who waits, and note since when."""
+        first, end = self._groups[at], self._groups[at + 1]
+        _, fixed = self._heads[at]
+        size = end - first
+        count = self._groups[-1]
+        self._since[count + first : count + end] = [since if since != NEVER else FOREVER for since in state.called]
+        self._flat[fixed + size : fixed + 2 * size] = [float(since != NEVER) for since in state.called]
         self._flat[fixed + 3 * size : fixed + 4 * size] = [float(since != NEVER) for since in state.ped_called]
 
     def _indications(self, at: int, state: IntersectionState) -> Values:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Flag, auto
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from intersection import plugins
 from intersection.errors import ConfigError
 
-Lanes: TypeAlias = NDArray[np.float64]
+Lanes: TypeAlias = NDArray[np.floating[Any]]
 """One value for each sensed lane of the network."""
 
 PerSignal: TypeAlias = NDArray[np.float64]
@@ -117,7 +117,8 @@ class RewardSpec:
 
     def total(self, before: Measures, after: Measures, seconds: float) -> PerSignal:
         """Give the weighted sum for each signal."""
-        total: PerSignal = np.zeros(after.signals)
-        for value in self.terms(before, after, seconds).values():
+        terms = iter(self.terms(before, after, seconds).values())
+        total = next(terms)
+        for value in terms:
             total = total + value
         return total

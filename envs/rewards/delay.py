@@ -10,4 +10,4 @@ NEEDS = Need.NOTHING
 def terms(before: Measures, after: Measures, seconds: float) -> Terms:
     """Take the loss rate at the end of the decision, count x (1 - speed / limit), for its whole length."""
     lost = after.count * (1.0 - np.minimum(after.speed / after.limit, 1.0))
-    return {"delay": -seconds * after.per_signal(lost)}
+    return {"delay": after.per_signal(lost) * -seconds}
