@@ -106,7 +106,7 @@ def _load(path: Path) -> Any:  # noqa: ANN401  # one of SB3's algorithms
     from stable_baselines3 import DQN
 
     torch.set_num_threads(1)
-    algorithms = {"ppo": MaskablePPO, "dqn": DQN}
+    algorithms: dict[str, Any] = {"ppo": MaskablePPO, "dqn": DQN}
     return algorithms[describe(path).algorithm].load(path, device="cpu")
 
 

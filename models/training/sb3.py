@@ -70,7 +70,7 @@ def train(
     torch.set_num_threads(1)
     scaled = VecNormalize(env, norm_obs=False, gamma=GAMMA)
     model = _make(algorithm, scaled, described.seed)
-    keeper = _Keeper(model, minutes * 60.0, described, out, validate, tell, every_s)
+    keeper = _Keeper(seconds=minutes * 60.0, described=described, out=out, validate=validate, tell=tell, every_s=every_s)
     model.learn(total_timesteps=1 << 40, callback=keeper)
     return keeper.best
 
@@ -114,7 +114,7 @@ class _Keeper(BaseCallback):
 
     def __init__(
         self,
-        model: Any,  # noqa: ANN401  # one of SB3's algorithms
+        *,
         seconds: float,
         described: Description,
         out: Path,
