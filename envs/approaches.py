@@ -30,6 +30,7 @@ class Streets:
 
     def __init__(self, net: Net) -> None:
         """Draw the graph of lanes, those inside junctions with it where the network has them."""
+        self._net = net
         self.length: dict[str, float] = {}
         self.speed: dict[str, float] = {}
         self._lanes: dict[str, Any] = {}
@@ -49,7 +50,7 @@ class Streets:
                     else:
                         self._join(own, connection.getViaLaneID() or connection.getToLane().getID())
         # A lane inside a signal's junction belongs to that signal; nobody else looks into it.
-        for inner in {lane for connection in signalled for lane in self._inside(connection)}:
+        for inner in {lane for connection in signalled for lane in inside(connection, net)}:
             for before in self._into.pop(inner, ()):
                 self._out_of[before].remove(inner)
             for after in self._out_of.pop(inner, ()):
@@ -59,15 +60,6 @@ class Streets:
         self._out_of.setdefault(before, []).append(after)
         self._into.setdefault(after, []).append(before)
 
-    def _inside(self, connection: Any) -> list[str]:  # noqa: ANN401  # sumolib's connection
-        """List the lanes inside the junction that a connection leads over, in order."""
-        inner: list[str] = []
-        via = connection.getViaLaneID()
-        while via and via in self._lanes and via not in inner:
-            inner.append(via)
-            via = next((onward.getViaLaneID() for onward in self._lanes[via].getOutgoing()), "")
-        return inner
-
     def crossing_path(self, connection: Any) -> tuple[float, float]:  # noqa: ANN401  # sumolib's connection
         """Measure the path of a connection through its junction.
 
@@ -75,7 +67,7 @@ class Streets:
             Its length in metres and the lowest speed limit on it in m/s, the approach's included.
         """
         approach = connection.getFromLane()
-        inner = self._inside(connection)
+        inner = inside(connection, self._net)
         speed = min([approach.getSpeed(), *(self.speed[lane] for lane in inner)])
         if inner:
             return sum(self.length[lane] for lane in inner), speed
@@ -132,3 +124,13 @@ class Streets:
             for following in onward.get(here, ()):
                 heapq.heappush(queue, (distance + self.length[here], following))
         return found
+
+
+def inside(connection: Any, net: Net) -> list[str]:  # noqa: ANN401  # sumolib's connection
+    """List the lanes inside the junction that a connection leads over, in order."""
+    inner: list[str] = []
+    via = connection.getViaLaneID()
+    while via and via not in inner:
+        inner.append(via)
+        via = next((onward.getViaLaneID() for onward in net.getLane(via).getOutgoing()), "")
+    return inner

@@ -1,6 +1,6 @@
 """Makes pattern 1 of a signal: the cycle, splits and offset of its own program, as far as they can be run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from envs.signal_groups import Groups, Report
@@ -17,7 +17,7 @@ def pattern_of(reading: Reading, groups: Groups, tables: Tables, step: Tenths, r
     where none can, the cycle is longer than the program's. Stages that serve what the program does not come at the end, as short as can be.
 
     Args:
-        reading: the program; some of its stages must be left.
+        reading: the program.
         groups: what its stages became.
         tables: of the signal, without patterns.
         step: to whole numbers of which splits are changed, in tenths of a second.
@@ -35,8 +35,12 @@ def pattern_of(reading: Reading, groups: Groups, tables: Tables, step: Tenths, r
             lead += run.split
         else:
             entries.append((at, run.split))
-    entries[-1] = (entries[-1][0], entries[-1][1] + lead)
-    offset += lead
+    if entries:
+        entries[-1] = (entries[-1][0], entries[-1][1] + lead)
+        offset += lead
+    left_out = sum(run.split for run in reading.runs if became[run.letters] < 0)
+    if left_out:
+        report("stages that make only links green that belong to no phase", f"their {left_out / 10:g} s go to the stage before them")
     if len(entries) > 1 and entries[0][0] == entries[-1][0]:
         offset -= entries[-1][1]
         entries[0] = (entries[0][0], entries[0][1] + entries.pop()[1])
@@ -45,26 +49,19 @@ def pattern_of(reading: Reading, groups: Groups, tables: Tables, step: Tenths, r
     fit.append_missing()
     fit.lengthen()
     fit.shorten(sum(fit.splits) - cycle)
-    names = [tables.stages[at].name for at in fit.stages]
+    pattern = fit.pattern(offset)
     if fit.splits != given:
         changed = [
-            f"{name} {before / 10:g} -> {after / 10:g} s"
-            for name, before, after in zip(names, [*given, *[0] * (len(names) - len(given))], fit.splits, strict=True)
+            f"{name} {before / 10:g} -> {after / 10:g} s" if before else f"{name} added with {after / 10:g} s"
+            for name, before, after in zip(pattern.sequence, [*given, *[0] * (len(fit.splits) - len(given))], fit.splits, strict=True)
             if before != after
         ]
-        longer = "" if sum(fit.splits) == cycle else f"; the cycle is {sum(fit.splits) / 10:g} s instead of {cycle / 10:g} s"
+        longer = "" if pattern.cycle == cycle else f"; the cycle is {pattern.cycle / 10:g} s instead of {cycle / 10:g} s"
         report(
             "minimum greens, walks and clearances do not fit into the program's splits",
             f"splits of stages in pattern 1: {', '.join(changed)}{longer}",
         )
-    return Pattern(
-        number=1,
-        name="program",
-        cycle=sum(fit.splits),
-        offset=offset % sum(fit.splits),
-        sequence=tuple(names),
-        splits=tuple(fit.splits),
-    )
+    return pattern
 
 
 @dataclass
@@ -88,21 +85,32 @@ class _Fit:
         for entry in range(len(self.stages)):
             self.splits[entry] = max(self.splits[entry], self._shortest(entry))
         for group in bits(self._covered()):
-            lacking = self._required(group) - self._bound(group)
-            if lacking > 0:
-                holding = [entry for entry, at in enumerate(self.stages) if self.tables.green[at] >> group & 1]
-                longest = max(holding, key=lambda entry: self.splits[entry])
-                self.splits[longest] += self._up(lacking)
+            holding = [entry for entry, at in enumerate(self.stages) if self.tables.green[at] >> group & 1]
+            while (lacking := required_green(self.tables, group) - self._bounds()[group]) > 0:
+                self.splits[max(holding, key=self.splits.__getitem__)] += self._up(lacking)
 
     def shorten(self, excess: Tenths) -> None:
-        """Take an excess from the splits that can spare it, most from the longest."""
+        """Take an excess from the splits that can spare it, most from those that can spare most."""
         while excess > 0:
-            entry = max(range(len(self.stages)), key=self._spare)
-            spare = min(self._spare(entry), self._up(excess / len(self.stages)), excess)
-            if spare <= 0:
+            bounds = self._bounds()
+            spares = [self._spare(entry, bounds) for entry in range(len(self.stages))]
+            entry = spares.index(max(spares))
+            taken = min(spares[entry], self._up(excess / len(self.stages)), excess)
+            if taken <= 0:
                 return
-            self.splits[entry] -= spare
-            excess -= spare
+            self.splits[entry] -= taken
+            excess -= taken
+
+    def pattern(self, offset: Tenths) -> Pattern:
+        """Make the pattern as it stands."""
+        return Pattern(
+            number=1,
+            name="program",
+            cycle=sum(self.splits),
+            offset=offset % sum(self.splits),
+            sequence=tuple(self.tables.stages[at].name for at in self.stages),
+            splits=tuple(self.splits),
+        )
 
     def _covered(self) -> int:
         total = 0
@@ -114,15 +122,13 @@ class _Fit:
         at, following = self.stages[entry], self.stages[(entry + 1) % len(self.stages)]
         return self._up(self.tables.service[at] + self.tables.move(at, following).duration)
 
-    def _bound(self, group: int) -> Tenths:
-        return sum(split for at, split in zip(self.stages, self.splits, strict=True) if self.tables.green[at] >> group & 1)
+    def _bounds(self) -> tuple[Tenths, ...]:
+        """Give the longest green of each group in the pattern, as the core counts it."""
+        return replace(self.tables, patterns=(self.pattern(0),)).max_green[1]
 
-    def _required(self, group: int) -> Tenths:
-        return required_green(self.tables, group)
-
-    def _spare(self, entry: int) -> Tenths:
+    def _spare(self, entry: int, bounds: tuple[Tenths, ...]) -> Tenths:
         held = bits(self.tables.green[self.stages[entry]])
-        spare = min(self.splits[entry] - self._shortest(entry), *(self._bound(group) - self._required(group) for group in held))
+        spare = min(self.splits[entry] - self._shortest(entry), *(bounds[group] - required_green(self.tables, group) for group in held))
         return spare // self.step * self.step
 
     def _up(self, time: float) -> Tenths:

@@ -35,14 +35,13 @@ class Found:
     report: Report
 
 
-def configure(found: Found, timing: Timing, sensing_range: float, *, has_pattern: bool = True) -> tuple[IntersectionConfig, Layout]:
+def configure(found: Found, timing: Timing, sensing_range: float) -> tuple[IntersectionConfig, Layout]:
     """Make the configuration of a signal.
 
     Args:
         found: at the signal.
         timing: where the times come from.
         sensing_range: of areas and departures, in metres.
-        has_pattern: whether the order and the times of the program's states mean anything.
 
     Raises:
         ConfigError: it cannot be run.
@@ -58,11 +57,11 @@ def configure(found: Found, timing: Timing, sensing_range: float, *, has_pattern
     )
     tables = draft.tables
     step = timing.tenths(timing.step)
-    patterns = (pattern_of(found.reading, groups, tables, step, report),) if has_pattern else ()
-    patience = tables.round_trip + max((longest_red(pattern, tables) for pattern in patterns), default=0)
+    pattern = pattern_of(found.reading, groups, tables, step, report)
+    patience = tables.round_trip + longest_red(pattern, tables)
     phases = tuple(_bounded(phase, at, tables, timing, patience) for at, phase in enumerate(draft.phases))
     _report_bounds(phases, timing, patience, report)
-    return replace(draft, phases=phases, patterns=patterns), layout
+    return replace(draft, phases=phases, patterns=(pattern,)), layout
 
 
 def _bounded(phase: Phase, group: int, tables: Tables, timing: Timing, patience: Tenths) -> Phase:

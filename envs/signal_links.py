@@ -1,12 +1,12 @@
 """What a signal controls: its links, which of them cross or merge, and who gives way, all from the junctions' own tables."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
 from typing import Any
 
-from envs.approaches import Segment
+from envs.approaches import Segment, inside
 from envs.sumo_session import Net
 from intersection.tables import bits
 
@@ -42,6 +42,8 @@ class Links:
 
     signal: str
     links: tuple[Link, ...]
+    entries: Mapping[str, Sequence[Any]]
+    """For each lane inside a junction the connections by which vehicles came onto it."""
 
     @cached_property
     def connected(self) -> int:
@@ -59,10 +61,11 @@ class Links:
         places: dict[Any, list[tuple[int, int, Any]]] = {}
         for link in self.links:
             for connection in link.connections:
-                node = connection.getJunction()
-                at = node.getLinkIndex(connection)
-                if at >= 0:
-                    places.setdefault(node, []).append((link.index, at, connection.getFromLane()))
+                for entry in self.entries.get(connection.getFromLane().getID(), (connection,)):
+                    node = entry.getJunction()
+                    at = node.getLinkIndex(entry)
+                    if at >= 0:
+                        places.setdefault(node, []).append((link.index, at, entry.getFromLane()))
         foes = [0] * len(self.links)
         gives_way = [0] * len(self.links)
         for node, here in places.items():
@@ -129,7 +132,13 @@ def _responds(node: Any, at: int, other: int) -> bool:  # noqa: ANN401  # sumoli
 def links_of(net: Net) -> dict[str, Links]:
     """Collect the links of every signal of a network, in the order in which the network names the signals."""
     found: dict[str, dict[int, list[Any]]] = {}
-    for connection in _signalled(net):
+    entries: dict[str, list[Any]] = {}
+    for connection in _connections(net):
+        if not connection.getFrom().getFunction():
+            for inner in inside(connection, net):
+                entries.setdefault(inner, []).append(connection)
+        if not connection.getTLSID():
+            continue
         own = found.setdefault(connection.getTLSID(), {})
         for index in (connection.getTLLinkIndex(), connection.getTLLinkIndex2()):
             if index >= 0:
@@ -145,14 +154,13 @@ def links_of(net: Net) -> dict[str, Links]:
                 )
                 for index in range(max(own, default=-1) + 1)
             ),
+            entries,
         )
         for signal, own in found.items()
     }
 
 
-def _signalled(net: Net) -> Iterator[Any]:
+def _connections(net: Net) -> Iterator[Any]:
     for edge in net.getEdges(withInternal=True):
         for lane in edge.getLanes():
-            for connection in lane.getOutgoing():
-                if connection.getTLSID():
-                    yield connection
+            yield from lane.getOutgoing()

@@ -11,6 +11,7 @@ is one more string. A stage is what is left when these are taken out:
 A stage's split is its own time and that of everything up to the next stage.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,11 @@ def _program(element: ET.Element, path: Path) -> Program:
     states = []
     for item in element.iter("phase"):
         duration = item.get("duration") or item.get("minDur") or "0"
-        states.append(ProgramState(item.get("state", ""), tenths(duration, "duration"), item.get("name", "")))
+        state, name = item.get("state", ""), item.get("name", "")
+        states.append(ProgramState(state, tenths(duration, "duration"), name))
+        if item.get("yellow"):  # SUMO's NEMA controller names the clearances instead of showing them
+            states.append(ProgramState(re.sub("[Gg]", "y", state), tenths(item.get("yellow", ""), "yellow")))
+            states.append(ProgramState(re.sub("[Gg]", "r", state), tenths(item.get("red", "0"), "red")))
     anchored = element.get("offset") != "begin"
     return Program(
         name=element.get("programID", ""),

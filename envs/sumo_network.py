@@ -130,7 +130,14 @@ def import_network(
     """
     net = read_net(net_file, withPrograms=False)
     programs = read_programs(net_file, additional_files)
-    streets = Streets(net)
+    wanted = _Wanted(
+        source=str(net_file),
+        streets=Streets(net),
+        timing=timing,
+        maximal=stages == "maximal",
+        sensing_range=sensing_range,
+        add_missing=add_missing,
+    )
     signals, notes, skipped, names = [], list[ImportNote](), dict[str, str](), set[str]()
     for name, links in links_of(net).items():
         own = programs.get(name, {})
@@ -142,44 +149,11 @@ def import_network(
         def report(cause: str, effect: str, name: str = name) -> None:
             notes.append(ImportNote(name, cause, effect))
 
-        program = _program(links, own, str(net_file), report)
-        reading = read_stages(program, links)
-        fixed = constant_links(reading.stages, [state.state for state in program.states], links)
-        dead = [link for link in bits(links.connected) if link not in fixed and all(stage[link] == "r" for stage in reading.stages)]
-        if dead and not add_missing:
-            raise NetworkError(
-                "its program never makes these links green; they can be given a stage (add_missing)",
-                source=str(net_file),
-                signal=name,
-                links=dead,
-                lanes=links.lanes(sum(1 << link for link in dead)),
-            )
-        _report_program(program, reading, links, fixed, report)
-        _report_lanes(links, streets, report)
-        grouping = Grouping(links, reading.stages, report, by_edge=stages == "maximal", fixed=fixed)
-        groups = grouping.work_out(maximal=stages == "maximal")
-        found = Found(links=links, reading=reading, groups=groups, streets=streets, report=report)
-        config, layout = configure(found, timing, sensing_range, has_pattern=bool(reading.runs))
-        plain = file_name(name, names)
-        if plain != name:
-            report("no file can bear its name, or another signal's comes too close", f"its folder is {plain!r}")
-        signals.append(
-            SumoSignal(
-                id=name,
-                file_name=plain,
-                config=config,
-                links=groups.links,
-                link_count=len(program.states[0].state),
-                stop_links=_stop_links(program, links, fixed, report),
-                fixed=fixed,
-                segments=layout.segments,
-                lanes_of_link=tuple((link.from_lanes[0], link.to_lanes[0]) if link.connections else ("", "") for link in links.links),
-            )
-        )
+        signals.append(_signal(links, own, wanted, names, report))
     if not signals:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
         raise NetworkError(f"a network without signals{f' ({reasons})' if reasons else ''}", source=str(net_file))
-    return Network(net_file=net_file, signals=tuple(signals), notes=tuple(notes), skipped=skipped, lane_lengths=streets.length)
+    return Network(net_file=net_file, signals=tuple(signals), notes=tuple(notes), skipped=skipped, lane_lengths=wanted.streets.length)
 
 
 def write_network(network: Network, directory: Path) -> list[Path]:
@@ -268,16 +242,73 @@ def file_name(signal: str, taken: set[str]) -> str:
     return name
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """What an import is to do, the same for all signals of a network."""
+
+    source: str
+    streets: Streets
+    timing: Timing
+    maximal: bool
+    sensing_range: float
+    add_missing: bool
+
+
 def _reason_to_skip(links: Links, programs: Mapping[str, Program]) -> str:
-    nodes = {connection.getJunction().getType() for link in links.links for connection in link.connections}
+    """Say why a signal is no matter of stages, if so."""
     if not links.links:
         return "it controls no link" if programs else "a rail signal"
+    nodes = {connection.getJunction().getType() for link in links.links for connection in link.connections}
     if not programs and any(kind.startswith("rail") for kind in nodes):
         return "a rail signal"
-    states = [state for program in list(programs.values())[-1:] for state in program.states]
-    if states and all(letter in "oO" for state in states for letter in state.state):
+    states = [state.state for program in list(programs.values())[-1:] for state in program.states]
+    if states and all(letter in "oO" for state in states for letter in state):
         return "its program is off all the time"
+    if states and all(len(state) >= len(links.links) for state in states):
+        constant = constant_links((), states, links)
+        if all(link in constant for link in bits(links.connected)):
+            return "none of its links ever changes: lamps that are off, or stop lights"
     return ""
+
+
+def _signal(links: Links, programs: Mapping[str, Program], wanted: _Wanted, names: set[str], report: Report) -> SumoSignal:
+    """Import one signal; its name as a file is added to the names."""
+    program = _program(links, programs, wanted.source, report)
+    reading = read_stages(program, links)
+    fixed = constant_links(reading.stages, [state.state for state in program.states], links)
+    _check_served(reading, links, fixed, wanted)
+    _report_program(program, reading, links, fixed, report)
+    _report_lanes(links, wanted.streets, report)
+    grouping = Grouping(links, reading.stages, report, by_edge=wanted.maximal, fixed=fixed)
+    groups = grouping.work_out(maximal=wanted.maximal)
+    found = Found(links=links, reading=reading, groups=groups, streets=wanted.streets, report=report)
+    config, layout = configure(found, wanted.timing, wanted.sensing_range)
+    plain = file_name(links.signal, names)
+    if plain != links.signal:
+        report("no file can bear its name, or another signal's comes too close", f"its folder is {plain!r}")
+    return SumoSignal(
+        id=links.signal,
+        file_name=plain,
+        config=config,
+        links=groups.links,
+        link_count=len(program.states[0].state),
+        stop_links=_stop_links(program, links, fixed, report),
+        fixed=fixed,
+        segments=layout.segments,
+        lanes_of_link=tuple((link.from_lanes[0], link.to_lanes[0]) if link.connections else ("", "") for link in links.links),
+    )
+
+
+def _check_served(reading: Reading, links: Links, fixed: Mapping[int, str], wanted: _Wanted) -> None:
+    dead = [link for link in bits(links.connected) if link not in fixed and all(stage[link] == "r" for stage in reading.stages)]
+    if dead and not wanted.add_missing:
+        raise NetworkError(
+            "its program never makes these links green; they can be given a stage (add_missing)",
+            source=wanted.source,
+            signal=links.signal,
+            links=dead,
+            lanes=links.lanes(sum(1 << link for link in dead)),
+        )
 
 
 def _program(links: Links, programs: Mapping[str, Program], source: str, report: Report) -> Program:

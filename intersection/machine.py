@@ -5,7 +5,7 @@ nothing happens but the passing of time.
 """
 
 from intersection.phase import Tenths
-from intersection.shield import Amended, Command, Granted, Proposal, due, review, settled_until, walk_fits
+from intersection.shield import Amended, Command, Proposal, due, review, settled_until, walk_fits
 from intersection.state import (
     FOREVER,
     FREE,
@@ -68,7 +68,7 @@ def place_calls(state: IntersectionState, tables: Tables, vehicles: int, pedestr
     wanted = 0
     if pedestrians or tables.ped_recall:
         recalled = tables.ped_recall & ~(tables.green[state.stage] & ~state.clearing)
-        wanted = (pedestrians | recalled) & tables.pedestrians & ~_walking(state, tables) & ~state.ped_calls
+        wanted = (pedestrians | recalled) & tables.pedestrians & ~_in_walk(state, tables) & ~state.ped_calls
     if vehicles == state.calls and not answered and not wanted and not state.ped_calls:
         return state
     now = state.now
@@ -106,18 +106,18 @@ def advance(state: IntersectionState, command: Command | None, now: Tenths, tabl
             if state.arrives > now:
                 break
             state = _arrive(state, tables)
+            continue
+        walk_at = _cleared_at(state, tables) if state.ped_calls else FOREVER
+        act_at = due(state, tables) if settled_until(state, tables) <= now else FOREVER
+        if min(walk_at, act_at) > now:
+            break
+        state = _at(state, min(walk_at, act_at))
+        if walk_at <= act_at:
+            state = _walk_in_green(state, tables)
         else:
-            if settled_until(state, tables) > now:
-                break
-            act_at = max(due(state, tables), state.now)
-            if act_at > now:
-                break
-            state = _at(state, act_at)
-            match review(Proposal(pattern=state.pattern), state, tables):
-                case Granted(command=own) | Amended(command=own):
-                    state = _carry_out(state, own, tables)
-                case _:
-                    break
+            own = review(Proposal(pattern=state.pattern), state, tables)
+            if isinstance(own, Amended):
+                state = _carry_out(state, own.command, tables)
     return state if state.now == now else _at(state, now)
 
 
@@ -171,7 +171,7 @@ def interval_of(state: IntersectionState, group: int, tables: Tables) -> tuple[I
     if ended != NEVER:
         if state.now < ended + timing.yellow:
             return Interval.YELLOW_CHANGE, ended
-        cleared = max(ended + timing.yellow + timing.red, state.arrives if state.clearing >> group & 1 else 0)
+        cleared = ended + timing.yellow + timing.red
         if state.now < cleared:
             return Interval.RED_CLEARANCE, ended + timing.yellow
         return Interval.RED, cleared
@@ -217,10 +217,10 @@ def _arrive(state: IntersectionState, tables: Tables) -> IntersectionState:
     """Reach the target: its greens begin, the calls it serves are answered, and who waits to walk walks."""
     now, stage = state.arrives, state.target
     starting = tables.green[stage] & ~(tables.green[state.stage] & ~state.clearing)
-    walks = (state.ped_calls | (tables.ped_recall & starting)) & tables.green[stage]
     calls = state.calls & ~tables.protected[stage]
+    state = state._replace(now=now)
+    walks = (state.ped_calls | (tables.ped_recall & starting)) & tables.green[stage] & ~_walking(state, tables)
     arrived = state._replace(
-        now=now,
         stage=stage,
         arrived=now,
         target=NO_STAGE,
@@ -243,8 +243,7 @@ def _walk_in_green(state: IntersectionState, tables: Tables) -> IntersectionStat
     """Begin the walks that are called during a green, where nothing that waits is delayed beyond its bound."""
     if state.target != NO_STAGE:
         return state
-    walking = _walking(state, tables) | _clearing_pedestrians(state, tables)
-    for group in bits(state.ped_calls & tables.green[state.stage] & ~walking):
+    for group in bits(state.ped_calls & tables.green[state.stage] & ~_walking(state, tables)):
         if walk_fits(state, group, tables):
             state = _with_calls(
                 state._replace(walked=_marked(state.walked, 1 << group, state.now)),
@@ -271,19 +270,27 @@ def _with_calls(
     )
 
 
+def _cleared_at(state: IntersectionState, tables: Tables) -> Tenths:
+    """Find the next end of a pedestrian clearance in a green group that pedestrians wait for again, or FOREVER."""
+    waiting = state.ped_calls & tables.green[state.stage] & _walking(state, tables)
+    return min((state.walked[group] + tables.groups[group].pedestrian_time for group in bits(waiting)), default=FOREVER)
+
+
 def _walking(state: IntersectionState, tables: Tables) -> int:
-    return sum(
-        1 << group
-        for group in bits(tables.pedestrians)
-        if state.walked[group] != NEVER and state.now < state.walked[group] + tables.groups[group].walk
-    )
-
-
-def _clearing_pedestrians(state: IntersectionState, tables: Tables) -> int:
+    """The groups that show walk or pedestrian clearance, as a mask."""
     return sum(
         1 << group
         for group in bits(tables.pedestrians)
         if state.walked[group] != NEVER and state.now < state.walked[group] + tables.groups[group].pedestrian_time
+    )
+
+
+def _in_walk(state: IntersectionState, tables: Tables) -> int:
+    """The groups that show walk, as a mask."""
+    return sum(
+        1 << group
+        for group in bits(tables.pedestrians)
+        if state.walked[group] != NEVER and state.now < state.walked[group] + tables.groups[group].walk
     )
 
 

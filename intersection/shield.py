@@ -4,10 +4,12 @@ Whatever is proposed, and at whatever instant, the gate keeps these promises (`t
 no conflicting greens or yellows; minimum green, walk and pedestrian clearance served; yellow change and red clearance at every end of
 green; no green beyond its maximum after a conflicting call; no call unserved beyond its maximum wait; no yellow trap.
 
-How the maximum wait is kept: the unserved calls are put in the order of their deadlines and the stages that would serve them are
-laid end to end, each at its longest. The latest instant at which that chain can begin is the latest instant at which the running
-stage may be left. A configuration is refused where a whole round of all stages does not fit into each maximum wait; so a call that
-comes in always finds its place at the end of the chain, or pushes back none that could not wait (earliest deadline first).
+How the maximum wait is kept: each unserved call has one stage that must serve it, and these stages are laid end to end, each with its
+longest clearance and service, the one that must be done first in front. That order is the best there is for jobs whose lengths do not
+depend on it (Jackson 1955), so a call that is dropped never makes a chain late that was in time. The latest instant at which the chain
+can begin is the latest at which the running stage may be left. A configuration is refused where a whole round of all these stages,
+and before it one commitment to any stage, does not fit into each maximum wait; so a call that comes in is in time wherever it falls
+into the chain, and so is every call that it pushes back, since that one may wait longer still.
 """
 
 from dataclasses import dataclass
@@ -147,25 +149,31 @@ def due(state: IntersectionState, tables: Tables) -> Tenths:
     """
     if state.target != NO_STAGE or state.oldest == FOREVER or state.display is not Display.NORMAL:
         return FOREVER
-    waiting = _waiting(state, tables)
-    latest, urgent = _chain(state.stage, waiting, tables)
+    latest, bound, urgent = _limits(state, state.pattern, tables)
     if urgent == NO_STAGE:
         return FOREVER
-    latest = min(latest, _green_bound(state, tables, tables.green[state.stage], state.pattern))
+    leaving = max(min(latest, bound), state.now)
     hop = tables.next_hop[state.stage][urgent]
-    clear = _worn_out(state, hop, latest, state.pattern, tables)
-    return max(latest, ready(state, tables, tables.move(state.stage, hop, clear).ending))
+    while True:  # the later it leaves, the more greens are worn out, and these may have to be waited for
+        clear = _worn_out(state, hop, leaving, state.pattern, tables)
+        first = ready(state, tables, tables.move(state.stage, hop, clear).ending)
+        if first <= leaving:
+            return leaving
+        leaving = first
 
 
 def settled_until(state: IntersectionState, tables: Tables) -> Tenths:
     """Give an instant before which the gate surely does not act by itself, cheaper than `due` and never later."""
-    return state.oldest + tables.patience
+    return state.oldest + tables.patience[state.pattern]
 
 
 def ready(state: IntersectionState, tables: Tables, ending: int) -> Tenths:
-    """Find the first instant at which the given groups have served their minimum green, walk and pedestrian clearance."""
+    """Find the first instant at which the given groups have served their minimum green, walk and pedestrian clearance.
+
+    So must a green group have that a pedestrian waits for: the next stage counts on it to walk at once.
+    """
     first = state.arrived + tables.min_dwell
-    for group in bits(ending):
+    for group in bits(ending | state.ped_calls & tables.green[state.stage]):
         timing = tables.groups[group]
         first = max(first, state.began[group] + timing.min_green)
         if state.walked[group] != NEVER:
@@ -174,8 +182,10 @@ def ready(state: IntersectionState, tables: Tables, ending: int) -> Tenths:
 
 
 def walk_fits(state: IntersectionState, group: int, tables: Tables) -> bool:
-    """Tell whether a green group can begin a walk now and finish its clearance before the gate must leave the stage."""
-    return state.now + tables.groups[group].pedestrian_time <= due(state, tables)
+    """Tell whether a green group can begin a walk now and finish its clearance before the other calls need the stage left."""
+    others = state._replace(ped_calls=state.ped_calls & ~(1 << group))
+    latest, bound, urgent = _limits(others, state.pattern, tables)
+    return urgent == NO_STAGE or state.now + tables.groups[group].pedestrian_time <= min(latest, bound)
 
 
 def _stage_of(phases: frozenset[int], tables: Tables) -> int | Reason:
@@ -199,11 +209,9 @@ def _in_pattern(number: int, stage: int | None, tables: Tables) -> bool:
 
 def _review_stay(pattern: int, state: IntersectionState, tables: Tables) -> Verdict:
     """Review a proposal to stay in the running stage."""
-    if state.now < settled_until(state, tables):
+    if state.now < state.oldest + tables.patience[pattern]:
         return _granted(state.stage, 0, pattern)
-    waiting = _waiting(state, tables)
-    latest, urgent = _chain(state.stage, waiting, tables)
-    bound = _green_bound(state, tables, tables.green[state.stage], pattern)
+    latest, bound, urgent = _limits(state, pattern, tables)
     if urgent == NO_STAGE or state.now < min(latest, bound):
         return _granted(state.stage, 0, pattern)
     reason = Reason.MAX_GREEN if bound <= latest else Reason.MAX_WAIT
@@ -218,7 +226,7 @@ def _review_move(wanted: int, pattern: int, state: IntersectionState, tables: Ta
         reason = Reason.PROHIBITED_MOVE
     move = tables.move(state.stage, goal)
     arrives = state.now + move.duration
-    if arrives + tables.service[goal] > settled_until(state, tables):
+    if arrives + tables.service[goal] > state.oldest + tables.patience[pattern]:
         rest = _waiting(state, tables, served=tables.serves[goal])
         latest, _ = _chain(goal, rest, tables)
         clear = _worn_out(state, goal, state.now, pattern, tables)
@@ -251,7 +259,7 @@ def _held_back(ending: int, state: IntersectionState, tables: Tables) -> Reason 
     """Say what still keeps the given groups green, if anything does."""
     if state.now < state.arrived + tables.min_dwell:
         return Reason.MIN_GREEN
-    for group in bits(ending):
+    for group in bits(ending | state.ped_calls & tables.green[state.stage]):
         timing = tables.groups[group]
         if state.now < state.began[group] + timing.min_green:
             return Reason.MIN_GREEN
@@ -260,50 +268,59 @@ def _held_back(ending: int, state: IntersectionState, tables: Tables) -> Reason 
     return None
 
 
-def _waiting(state: IntersectionState, tables: Tables, served: int = 0) -> list[tuple[Tenths, int]]:
-    """List the unserved calls as (deadline, call) in the order of their deadlines, leaving out those that a stage serves.
+def _limits(state: IntersectionState, pattern: int, tables: Tables) -> tuple[Tenths, Tenths, int]:
+    """Find the latest instant to leave the running stage for the waiting calls, the one for its greens, and the stage to go to."""
+    latest, urgent = _chain(state.stage, _waiting(state, tables), tables)
+    return latest, _green_bound(state, tables, tables.green[state.stage], pattern), urgent
+
+
+def _since(state: IntersectionState, group: int, tables: Tables) -> Tenths:
+    """Say from when on a vehicle call counts.
 
     A permissive green that never is protected answers its call for now; the call's clock starts anew at the end of that green, and the
     call itself stays until a vehicle has discharged.
     """
-    only = tables.only_permissive
-    calls = []
+    return max(state.called[group], state.ended[group]) if tables.only_permissive >> group & 1 else state.called[group]
+
+
+def _waiting(state: IntersectionState, tables: Tables, served: int = 0) -> dict[int, Tenths]:
+    """For each stage that must serve an unserved call, give the latest instant to arrive; calls in the mask `served` are left out."""
+    deadlines: dict[int, Tenths] = {}
     green = tables.green[state.stage] & ~state.clearing
-    for group in bits(state.calls & ~served & ~(green & only)):
-        since = max(state.called[group], state.ended[group]) if only >> group & 1 else state.called[group]
-        calls.append((since + tables.groups[group].max_wait, group))
-    calls.extend(
-        (state.ped_called[group] + tables.groups[group].ped_max_wait, tables.size + group)
-        for group in bits(state.ped_calls & ~(served >> tables.size))
-    )
-    calls.sort()
-    return calls
+    for group in bits(state.calls & ~served & ~(green & tables.only_permissive)):
+        goal, deadline = tables.rescue[group], _since(state, group, tables) + tables.groups[group].max_wait
+        deadlines[goal] = min(deadline, deadlines.get(goal, FOREVER))
+    for group in bits(state.ped_calls & ~(served >> tables.size)):
+        goal, deadline = tables.rescue[tables.size + group], state.ped_called[group] + tables.groups[group].ped_max_wait
+        deadlines[goal] = min(deadline, deadlines.get(goal, FOREVER))
+    return deadlines
 
 
-def _chain(stage: int, waiting: list[tuple[Tenths, int]], tables: Tables) -> tuple[Tenths, int]:
-    """Lay the stages that serve the waiting calls end to end.
+def _chain(stage: int, deadlines: dict[int, Tenths], tables: Tables) -> tuple[Tenths, int]:
+    """Lay the stages that must serve end to end, in the order in which each must be done.
+
+    The first is the one that leaves most time: over a prohibited move the way to it may be half gone already.
 
     Returns:
         The latest instant at which `stage` may be left for all to be served in time, and the first stage of the chain; (FOREVER,
         NO_STAGE) where nothing waits for another stage.
     """
-    here = tables.serves[stage]
-    first = next((call for _, call in waiting if not here >> call & 1), None)
-    if first is None:
-        return FOREVER, NO_STAGE
-    latest, spent, at, covered = FOREVER, 0, stage, 0
-    # A walk that the running stage can no longer fit in comes after whatever ends that stage.
-    ordered = sorted(waiting, key=lambda item: item[1] != first) if here >> waiting[0][1] & 1 else waiting
-    for deadline, call in ordered:
-        if covered >> call & 1:
+    order = sorted(deadlines, key=lambda goal: (deadlines[goal] + tables.service[goal], goal))
+    best, urgent = FOREVER, NO_STAGE
+    for first in order:
+        if first == stage:  # a walk that this green has no time for: it comes after whatever ends this stage
             continue
-        goal = tables.rescue[call]
-        spent += tables.travel[at][goal]
-        latest = min(latest, deadline - spent)
-        spent += tables.service[goal]
-        covered |= tables.serves[goal]
-        at = goal
-    return latest, tables.rescue[first]
+        spent = tables.travel[stage][first]
+        latest = deadlines[first] - spent
+        spent += tables.service[first]
+        for goal in order:
+            if goal != first:
+                spent += tables.arrive[goal]
+                latest = min(latest, deadlines[goal] - spent)
+                spent += tables.service[goal]
+        if urgent == NO_STAGE or latest > best:
+            best, urgent = latest, first
+    return best, urgent
 
 
 def _green_bound(state: IntersectionState, tables: Tables, groups: int, pattern: int) -> Tenths:
@@ -314,7 +331,7 @@ def _green_bound(state: IntersectionState, tables: Tables, groups: int, pattern:
     for group in bits(groups & green):
         conflicts = tables.conflicts[group]
         since = min(
-            min((state.called[other] for other in bits(conflicts & calls)), default=FOREVER),
+            min((_since(state, other, tables) for other in bits(conflicts & calls)), default=FOREVER),
             min((state.ped_called[other] for other in bits(conflicts & state.ped_calls)), default=FOREVER),
         )
         if since != FOREVER:

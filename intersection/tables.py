@@ -260,30 +260,36 @@ class Tables:
         for group in bits(green & goal & self.protected[source] & self.permissive[target]):
             if self.conflicts[group] & goal:
                 ending |= 1 << group
-        ending = self._with_trapped(source, ending)
+        ending = self._with_bound(source, ending)
         entering = goal & ~(green & ~ending) | goal & self.protected[target] & ~self.protected[source]
-        duration, marks = 0, set()
+        duration = 1 if ending & goal else 0  # a green that restarts is seen to have ended, also where it has nothing to clear
+        marks: set[Tenths] = set()
         for group in bits(ending):
             timing = self.groups[group]
             between = [self.intergreen[group][other] for other in bits(entering & self.conflicts[group])]
             duration = max(duration, timing.yellow + timing.red, *between)
-            marks.add(timing.yellow)
+            marks.update((timing.yellow, timing.yellow + timing.red))
         marks.discard(0)
         return Move(ending, duration, (*sorted(mark for mark in marks if mark < duration), duration) if duration else ())
 
-    def _with_trapped(self, source: int, ending: int) -> int:
+    def _with_bound(self, source: int, ending: int) -> int:
+        """Add the greens that cannot outlast the given ones: those in a yellow trap, and the parents of an overlap."""
         while True:
-            trapped = 0
+            bound = 0
             for group in bits(ending & self.permissive[source]):
-                trapped |= self.yields[group] & self.green[source] & ~ending
-            if not trapped:
+                bound |= self.yields[group]
+            for at, overlap in enumerate(self.overlaps, len(self.phases)):
+                if ending >> at & 1:
+                    bound |= self.mask(overlap.parents)
+            bound &= self.green[source] & ~ending
+            if not bound:
                 return ending
-            ending |= trapped
+            ending |= bound
 
     def trapped(self, source: int, target: int) -> bool:
         """Tell whether going from one stage straight to another would set a yellow trap."""
         ending = self.green[source] & ~self.green[target]
-        return self._with_trapped(source, ending) != ending
+        return self._with_bound(source, ending) != ending
 
     @cached_property
     def _longest(self) -> tuple[tuple[Tenths, ...], ...]:
@@ -333,12 +339,15 @@ class Tables:
         return self._routes[1]
 
     @cached_property
+    def arrive(self) -> tuple[Tenths, ...]:
+        """For each stage, the longest time from leaving any other to arriving there."""
+        return tuple(max(row[stage] for row in self.travel) for stage in range(len(self.stages)))
+
+    @cached_property
     def round_trip(self) -> Tenths:
         """The longest time until every call is served, from any instant on."""
-        arrive = [max(row[stage] for row in self.travel) for stage in range(len(self.stages))]
-        commitment = max(arrive[stage] + self.service[stage] for stage in range(len(self.stages)))
-        cover = sorted({stage for stage in self.rescue if stage >= 0})
-        return commitment + sum(arrive[stage] + self.service[stage] for stage in cover)
+        legs = [arrive + service for arrive, service in zip(self.arrive, self.service, strict=True)]
+        return max(legs) + sum(legs[stage] for stage in {stage for stage in self.rescue if stage >= 0})
 
     def longest_wait(self, call: int) -> Tenths:
         """The longest time in which the gate can promise to serve a call (bits as in `serves`)."""
@@ -348,28 +357,25 @@ class Tables:
     def max_green(self) -> dict[int, tuple[Tenths, ...]]:
         """For each pattern's number (0: free), the longest green of each group after a conflicting call.
 
-        In a pattern, the splits of the stages that hold a group are its bound.
+        In a pattern, the splits of neighbouring stages that hold a group are its bound; where none holds it, that of free operation.
         """
-        bounds = {0: tuple(group.max_green for group in self.groups)}
+        free = tuple(group.max_green for group in self.groups)
+        bounds = {0: free}
         by_name = {stage.name: at for at, stage in enumerate(self.stages)}
         for pattern in self.patterns:
-            splits = [(by_name[name], split) for name, split in zip(pattern.sequence, pattern.splits, strict=True)]
+            held = [self.green[by_name[name]] for name in pattern.sequence]
             bounds[pattern.number] = tuple(
-                max(
-                    sum(split for stage, split in splits if self.green[stage] >> group & 1),
-                    self.groups[group].max_green if not any(self.green[stage] >> group & 1 for stage, _ in splits) else 0,
-                )
+                _longest_run([split if green >> group & 1 else 0 for green, split in zip(held, pattern.splits, strict=True)]) or free[group]
                 for group in range(self.size)
             )
         return bounds
 
     @cached_property
-    def patience(self) -> Tenths:
-        """A time after the oldest call within which no bound can have been reached."""
+    def patience(self) -> dict[int, Tenths]:
+        """For each pattern's number (0: free), a time after the oldest call within which no bound can have been reached."""
         waits = [self.groups[g].max_wait for g in bits(self.vehicles)]
         waits += [self.groups[g].ped_max_wait for g in bits(self.pedestrians)]
-        greens = [bound for row in self.max_green.values() for bound in row]
-        return min(min(waits) - self.round_trip, *greens)
+        return {number: min(min(waits) - self.round_trip, *greens) for number, greens in self.max_green.items()}
 
     @staticmethod
     def _union(masks: Sequence[int]) -> int:
@@ -377,3 +383,12 @@ class Tables:
         for mask in masks:
             total |= mask
         return total
+
+
+def _longest_run(splits: list[Tenths]) -> Tenths:
+    """Find the longest time without a zero in splits that repeat; once around at most."""
+    longest = run = 0
+    for split in splits * 2:
+        run = run + split if split else 0
+        longest = max(longest, run)
+    return min(longest, sum(splits))

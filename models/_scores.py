@@ -10,11 +10,14 @@ from intersection.detection import Channel, DetectorKind, Readings, Values
 from intersection.observation import Observation
 from intersection.phase import Tenths
 from intersection.shield import Proposal
-from intersection.state import NO_STAGE, Display, IntersectionState
-from intersection.tables import Tables, bits
+from intersection.state import NEVER, NO_STAGE, Display, IntersectionState
+from intersection.tables import bits
 
 RECALL: float = 1.0
 """A failed detector counts as this many standing vehicles; whoever reads the detectors lets it call as well."""
+
+CALLING = (DetectorKind.STOP_BAR, DetectorKind.ADVANCE, DetectorKind.AREA)
+"""The detectors that place vehicle calls."""
 
 Score: TypeAlias = Callable[[Observation], Values]
 """Says what each stage is worth now; shape (stages,)."""
@@ -23,23 +26,32 @@ Score: TypeAlias = Callable[[Observation], Values]
 def stage_weights(config: IntersectionConfig, kind: DetectorKind, permissive: float) -> Values:
     """Tell how much of what a detector sees each stage lets go.
 
+    A lane that several phases share discharges only until its first vehicle waits for another green, so it weighs the mean of what its
+    phases weigh.
+
     Args:
         config: the signal's configuration.
         kind: the kind of the detectors; others weigh nothing.
-        permissive: the weight of a detector whose green phases all give way.
+        permissive: the weight of a phase whose green gives way; that of a protected one is 1.
 
     Returns:
-        float32, shape (stages, detectors of the configuration): 1 where a phase of the detector is protected.
+        float32, shape (stages, detectors of the configuration), 0 to 1.
     """
     tables = config.tables
-    masks = [tables.mask(frozenset(detector.phases)) if detector.kind is kind else 0 for detector in config.detectors]
-    return np.array(
+    shares = np.zeros((tables.size, len(config.detectors)), np.float32)
+    for at, detector in enumerate(config.detectors):
+        if detector.kind is kind:
+            for phase in detector.phases:
+                shares[tables.index[phase], at] = 1.0 / len(detector.phases)
+    greens = np.array(
         [
-            [1.0 if mask & protected else permissive if mask & yielding else 0.0 for mask in masks]
+            [float(protected >> group & 1) or permissive * (yielding >> group & 1) for group in range(tables.size)]
             for protected, yielding in zip(tables.protected, tables.permissive, strict=True)
         ],
         np.float32,
-    ).reshape(len(tables.stages), len(masks))
+    )
+    weights: Values = greens @ shares
+    return weights
 
 
 def vehicles(readings: Readings, moving: float, halting: float) -> Values:
@@ -56,29 +68,55 @@ def vehicles(readings: Readings, moving: float, halting: float) -> Values:
     return seen
 
 
-def overdue(state: IntersectionState, tables: Tables, bound: Tenths) -> int | None:
-    """Find the call that has waited longest, at least as long as a bound, as a bit of `Tables.serves`; or None.
+class Starving:
+    """Finds who has waited too long, by lanes and by pedestrian calls.
 
-    Only a protected green, or a discharge from a phase that never is protected, ends a wait: a permissive green behind a saturated
-    stream serves nobody.
-
-    Args:
-        state: the signal.
-        tables: its compiled configuration.
-        bound: the longest wait that is let pass, in tenths of a second.
+    A lane has waited since the last of its phases' calls was placed: only a protected green of one of them ends that, or a discharge from
+    a phase that never is protected, for a permissive green behind a saturated stream serves nobody. A lane's phases are not looked at
+    one by one, since nothing tells which of them its vehicles want.
     """
-    if state.now - state.oldest < bound:
-        return None
-    found, since = None, state.now - bound + 1
-    yielding = tables.only_permissive
-    for group in bits(state.calls & ~(tables.green[state.stage] & ~state.clearing & yielding)):
-        called = max(state.called[group], state.ended[group]) if yielding >> group & 1 else state.called[group]
-        if called < since:
-            found, since = group, called
-    for group in bits(state.ped_calls):
-        if state.ped_called[group] < since:
-            found, since = tables.size + group, state.ped_called[group]
-    return found
+
+    def __init__(self, config: IntersectionConfig, bound: Tenths) -> None:
+        """Watch a signal.
+
+        Args:
+            config: its configuration.
+            bound: the longest wait that is let pass, in tenths of a second.
+        """
+        self.tables = tables = config.tables
+        self.bound = bound
+        masks = {tables.mask(frozenset(detector.phases)) for detector in config.detectors if detector.kind in CALLING and detector.phases}
+        self.lanes = tuple((tuple(bits(mask)), self._serving(mask)) for mask in sorted(masks))
+        self.walks = tuple((group, self._serving(1 << tables.size + group)) for group in bits(tables.pedestrians))
+
+    def _serving(self, calls: int) -> tuple[int, ...]:
+        return tuple(stage for stage, served in enumerate(self.tables.serves) if served & calls)
+
+    def stages(self, state: IntersectionState) -> tuple[int, ...]:
+        """List the stages that serve who has waited longest, if that is at least the bound."""
+        now = state.now
+        if now - state.oldest < self.bound:
+            return ()
+        found: tuple[int, ...] = ()
+        latest = now - self.bound + 1
+        yielding = self.tables.green[state.stage] & ~state.clearing & self.tables.only_permissive
+        for groups, serving in self.lanes:
+            since = NEVER
+            for group in groups:
+                called = state.called[group]
+                if called == NEVER or yielding >> group & 1:
+                    break
+                if self.tables.only_permissive >> group & 1:
+                    called = max(called, state.ended[group])
+                since = max(since, called)
+            else:
+                if since < latest and serving:
+                    found, latest = serving, since
+        if state.ped_calls:
+            for group, serving in self.walks:
+                if NEVER != state.ped_called[group] < latest:
+                    found, latest = serving, state.ped_called[group]
+        return found
 
 
 class Greedy:
@@ -92,14 +130,12 @@ class Greedy:
             score: what each stage is worth now; asked at every decision, so that it may follow what it sees.
             min_green: how long a stage is kept before another is looked at, in tenths of a second.
             max_wait: the wait after which a call comes before every score, in tenths of a second.
-            stay: by how much the running stage must be outdone.
+            stay: by what share of its worth the running stage must be outdone.
         """
         self.tables = config.tables
         self.score = score
-        self.min_green, self.max_wait, self.stay = min_green, max_wait, stay
-        self.serving = tuple(
-            tuple(stage for stage, served in enumerate(self.tables.serves) if served >> call & 1) for call in range(2 * self.tables.size)
-        )
+        self.min_green, self.stay = min_green, stay
+        self.starving = Starving(config, max_wait)
 
     @property
     def period(self) -> Tenths:
@@ -117,11 +153,12 @@ class Greedy:
             return Proposal(stage=running)
         if state.ped_calls:
             scores = scores + self._pedestrians(state)
-        waiting = overdue(state, self.tables, self.max_wait)
-        if waiting is not None and self.serving[waiting]:
-            return Proposal(stage=max(self.serving[waiting], key=scores.__getitem__))
+        urgent = self.starving.stages(state)
+        if urgent:
+            return Proposal(stage=max(urgent, key=scores.__getitem__))
         best = int(scores.argmax())
-        return Proposal(stage=best if scores[best] > scores[running] + self.stay else running)
+        here = float(scores[running])
+        return Proposal(stage=best if scores[best] > here + self.stay * abs(here) else running)
 
     def _pedestrians(self, state: IntersectionState) -> Values:
         """Count each pedestrian call as one standing vehicle."""

@@ -23,10 +23,10 @@ GRID: Mapping[str, tuple[float, ...]] = {
     "max_wait_s": (90.0, 150.0),
     "min_green_s": (5.0, 10.0),
     "permissive": (0.3, 0.7),
-    "stay_s": (0.0, 10.0, 30.0),
+    "stay": (0.0, 0.2, 0.5),
 }
 
-DEFAULTS: Mapping[str, float] = {"max_wait_s": 120.0, "min_green_s": 5.0, "permissive": 0.5, "stay_s": 0.0}
+DEFAULTS: Mapping[str, float] = {"max_wait_s": 120.0, "min_green_s": 5.0, "permissive": 0.5, "stay": 0.0}
 
 
 class TimeLost:
@@ -56,8 +56,8 @@ def make(config: IntersectionConfig, **parameters: float) -> Policy:
     Args:
         config: the signal's configuration.
         parameters: `max_wait_s`, the wait after which a call comes first, in seconds; `min_green_s`, how long a stage is kept, in
-            seconds; `permissive`, the weight of lanes whose green gives way; `stay_s`, by how much time lost the running stage must
-            be outdone, in seconds.
+            seconds; `permissive`, the weight of lanes whose green gives way; `stay`, by what share of its time lost the running
+            stage must be outdone.
 
     Raises:
         UnknownNameError: there is no such parameter.
@@ -71,4 +71,4 @@ def make(config: IntersectionConfig, **parameters: float) -> Policy:
         scores: Values = weights @ lost.take(observation.readings, observation.state.now)
         return scores
 
-    return Greedy(config, score, min_green=tenths(given["min_green_s"]), max_wait=tenths(given["max_wait_s"]), stay=given["stay_s"])
+    return Greedy(config, score, min_green=tenths(given["min_green_s"]), max_wait=tenths(given["max_wait_s"]), stay=given["stay"])

@@ -18,7 +18,7 @@ GRID: Mapping[str, tuple[float, ...]] = {
     "permissive": (0.3, 0.5, 0.7),
 }
 
-DEFAULTS: Mapping[str, float] = {"halting": 1.0, "max_wait_s": 120.0, "min_green_s": 5.0, "permissive": 0.5}
+DEFAULTS: Mapping[str, float] = {"halting": 1.0, "max_wait_s": 120.0, "min_green_s": 5.0, "permissive": 0.5, "stay": 0.0}
 
 
 def make(config: IntersectionConfig, **parameters: float) -> Policy:
@@ -42,4 +42,4 @@ def make(config: IntersectionConfig, **parameters: float) -> Policy:
         scores: Values = weights @ vehicles(observation.readings, 1.0, halting)
         return scores
 
-    return Greedy(config, score, min_green=tenths(given["min_green_s"]), max_wait=tenths(given["max_wait_s"]))
+    return Greedy(config, score, min_green=tenths(given["min_green_s"]), max_wait=tenths(given["max_wait_s"]), stay=given["stay"])

@@ -19,10 +19,10 @@ BUTTON = (DetectorKind.PUSH_BUTTON,)
 EVERYTHING = AREA + DEPARTURE + LOOPS + BUTTON
 
 
-def crossing(*kinds: DetectorKind, patterns: bool = True) -> IntersectionConfig:
+def crossing(*kinds: DetectorKind, patterns: bool = True, protected_left: bool = True) -> IntersectionConfig:
     """Make the configuration with the detectors of some kinds: `main`, `left` and `side` of each, `out` of departures.
 
-    Pedestrians cross with the side road.
+    Pedestrians cross with the side road. Without a protected left turn it has no pattern and two stages.
     """
     vehicle = PhaseTiming(min_green=50, max_green=600, yellow_change=30)
     walking = PhaseTiming(min_green=50, max_green=600, yellow_change=30, walk=40, ped_clearance=60)
@@ -47,12 +47,12 @@ def crossing(*kinds: DetectorKind, patterns: bool = True) -> IntersectionConfig:
         compatibility=Compatibility.of([(1, 2), (1, 3), (2, 3)], yields=[(2, 1)]),
         stages=(
             Stage(name="through", protected=frozenset({1}), permissive=frozenset({2})),
-            Stage(name="left", protected=frozenset({2})),
+            *((Stage(name="left", protected=frozenset({2})),) if protected_left else ()),
             Stage(name="side", protected=frozenset({3})),
         ),
         detectors=tuple(detector for detector in detectors if detector.kind in kinds),
         patterns=(Pattern(number=1, name="plan", cycle=900, sequence=("through", "left", "side"), splits=(400, 200, 300)),)
-        if patterns
+        if patterns and protected_left
         else (),
     )
 

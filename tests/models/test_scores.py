@@ -1,9 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 
-from intersection.detection import Channel, DetectorKind, Values
+from intersection.config import IntersectionConfig
+from intersection.detection import Channel, Detector, DetectorKind, Values
 from intersection.observation import Observation
-from models._scores import Greedy, overdue, stage_weights, vehicles
+from models._scores import Greedy, Starving, stage_weights, vehicles
 from tests.models.crossing import AREA, BUTTON, LEFT, SIDE, THROUGH, area, called, crossing, look, readings, running
+
+
+def with_shared_lane() -> IntersectionConfig:
+    """Make the crossing with the main road's movements in one lane."""
+    detectors = (
+        Detector(id="both", kind=DetectorKind.AREA, phases=(1, 2)),
+        Detector(id="side", kind=DetectorKind.AREA, phases=(3,)),
+    )
+    return replace(crossing(), detectors=detectors)
 
 
 def greedy(*worth: float, stay: float = 0.0, kinds: tuple[DetectorKind, ...] = AREA) -> Greedy:
@@ -20,6 +32,13 @@ def test_a_lane_weighs_by_how_its_phase_is_green() -> None:
     weights = stage_weights(crossing(*AREA), DetectorKind.AREA, 0.5)
 
     assert [[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]] == weights.tolist()
+
+
+def test_a_shared_lane_weighs_the_mean_of_its_phases() -> None:
+    """A lane for the through movement and the left turn is stopped by its first vehicle that waits for the other green."""
+    weights = stage_weights(with_shared_lane(), DetectorKind.AREA, 0.5)
+
+    assert [0.75, 0.5, 0.0] == weights[:, 0].tolist()
 
 
 def test_other_detectors_weigh_nothing() -> None:
@@ -81,12 +100,13 @@ def test_an_equal_stage_does_not_displace_the_running_one() -> None:
 
 
 def test_a_running_stage_must_be_outdone_by_the_stay() -> None:
-    """With a stay of 2 a lead of 2 is not enough, and more is."""
+    """With a stay of a half, a stage that is worth 4 gives way to one that is worth more than 6, and at -4 to more than -2."""
     state, seen = running(crossing(*AREA), THROUGH, 0, 600), readings(crossing(*AREA))
+    worth = ((4, 6, 0), (4, 6.5, 0), (-4, -2, -9), (-4, -1.5, -9))
 
-    stages = [greedy(-1, worth, 0, stay=2.0).propose(look(state, seen)).stage for worth in (1.0, 1.5)]
+    stages = [greedy(*each, stay=0.5).propose(look(state, seen)).stage for each in worth]
 
-    assert [THROUGH, LEFT] == stages
+    assert [THROUGH, LEFT, THROUGH, LEFT] == stages
 
 
 def test_an_overdue_call_comes_before_every_score() -> None:
@@ -102,11 +122,11 @@ def test_an_overdue_call_comes_before_every_score() -> None:
 
 
 def test_the_longest_wait_is_served_first() -> None:
-    """Of two overdue calls the older one counts."""
+    """Of two overdue lanes the one that has waited longer counts."""
     config = crossing(*AREA)
     state = called(called(running(config, THROUGH, 0, 2000), config, 300, 3), config, 400, 2, 3)
 
-    assert config.tables.index[3] == overdue(state, config.tables, 900)
+    assert (SIDE,) == Starving(config, 900).stages(state)
 
 
 def test_a_permissive_green_does_not_end_a_wait() -> None:
@@ -114,15 +134,33 @@ def test_a_permissive_green_does_not_end_a_wait() -> None:
     config = crossing(*AREA)
     state = called(running(config, THROUGH, 0, 2000), config, 300, 2)
 
-    assert config.tables.index[2] == overdue(state, config.tables, 900)
+    assert (LEFT,) == Starving(config, 900).stages(state)
 
 
-def test_nothing_is_overdue_before_the_bound() -> None:
+def test_nobody_starves_before_the_bound() -> None:
     """A shorter wait is left to the scores."""
     config = crossing(*AREA)
     state = called(running(config, THROUGH, 0, 1199), config, 300, 2)
 
-    assert overdue(state, config.tables, 900) is None
+    assert () == Starving(config, 900).stages(state)
+
+
+def test_a_shared_lane_waits_since_any_of_its_phases_ran() -> None:
+    """Of a lane for two phases, both are called by whoever is in it: a green of one of them counts for all."""
+    config = with_shared_lane()
+    state = running(config, SIDE, 0, 2000)
+    both_long, one_lately = called(state, config, 300, 1, 2), called(called(state, config, 300, 1), config, 1500, 1, 2)
+    starving = Starving(config, 900)
+
+    assert [(THROUGH, LEFT), ()] == [starving.stages(both_long), starving.stages(one_lately)]
+
+
+def test_a_shared_lane_with_one_phase_served_does_not_wait() -> None:
+    """While one of its phases has a protected green, a lane is not starved."""
+    config = with_shared_lane()
+    state = called(running(config, THROUGH, 0, 2000), config, 300, 1, 2)
+
+    assert () == Starving(config, 900).stages(state)
 
 
 def test_pedestrians_who_wait_too_long_are_served() -> None:
@@ -143,16 +181,15 @@ def test_a_pedestrian_counts_as_a_standing_vehicle() -> None:
     assert SIDE == policy.propose(look(state, readings(config))).stage
 
 
-def test_whom_the_running_green_serves_by_giving_way_is_not_overdue() -> None:
-    """A phase that never is protected has all that it can get while it is green, and waits anew from the end of that green."""
-    config = crossing(*AREA)
-    tables = config.tables
-    only = tables.mask(frozenset({2}))
-    object.__setattr__(tables, "only_permissive", only)
+def test_whom_a_green_serves_by_giving_way_waits_anew_from_its_end() -> None:
+    """A phase that never is protected has all that it can get while it is green; its wait begins when that green ends."""
+    config = crossing(*AREA, protected_left=False)
+    starving = Starving(config, 900)
     state = called(running(config, THROUGH, 0, 2000), config, 300, 2)
-    later = called(running(config, SIDE, 0, 2000), config, 300, 2)._replace(ended=(-1, 1500, -1))
+    later = called(running(config, 1, 0, 2000), config, 300, 2)
+    lately, long_ago = later._replace(ended=(-1, 1500, -1)), later._replace(ended=(-1, 900, -1))
 
-    assert (None, None) == (overdue(state, tables, 900), overdue(later, tables, 900))
+    assert [(), (), (THROUGH,)] == [starving.stages(each) for each in (state, lately, long_ago)]
 
 
 def test_the_score_is_asked_at_every_decision() -> None:
