@@ -168,9 +168,9 @@ def _reserves(of: Comparison, best: PolicySummary) -> list[str]:
     if best.gridlocked:
         said.append(f"It ended in gridlock with {best.gridlocked} of {seeds(of)}.")
     if best.never_inserted:
-        said.append(f"{number(best.never_inserted, 0)} vehicles never got in.")
+        said.append(f"Over {seeds(of)}, {number(best.never_inserted, 0)} vehicles never got in.")
     if best.violations:
-        said.append(f"The audit found {number(best.violations, 0)} illegal displays.")
+        said.append(f"Over {seeds(of)}, the audit found {number(best.violations, 0)} illegal displays.")
     outside = next((one for one in of.policies if one.outside), None)
     if outside and not best.outside and outside.median_delay_s < best.median_delay_s:
         caught = f", and its displays were illegal {number(outside.violations, 0)} times" if outside.violations else ""

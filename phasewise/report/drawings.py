@@ -67,7 +67,7 @@ def arrivals(of: Material) -> str:
     drawn = panels(
         [_curve(of, policy, *both[policy]) for policy in pair],
         times=of.edges.tolist(),
-        x=minutes(0, float(of.edges[-1]), ticks=4),
+        x=minutes(0, of.horizon_s, ticks=4),
         y=scale(max(float(both[policy][0].max()) for policy in pair), ticks=4),
         height=220,
     )
@@ -140,7 +140,7 @@ def emissions(of: Material) -> str:
     drawn = panels(
         [Panel(label="", kind="", note="", bands=(), lines=lines)],
         times=of.edges.tolist(),
-        x=minutes(0, float(of.edges[-1]), ticks=6),
+        x=minutes(0, of.horizon_s, ticks=6),
         y=scale(reach(tops, tops), ticks=4),
         height=260,
     )
@@ -205,7 +205,7 @@ def _small_plots(of: Material, spreads: Mapping[str, Spread], times: Array, note
     keys = [(f"{kind} line", "median over seeds")]
     keys += [(f"{kind} area", "least to greatest seed")] if len(of.comparison.seeds) > 1 else []
     keys += [("line dashed", f"{of.reference}, median")] if base is not None and len(spreads) > 1 else []
-    return legend(keys) + panels(drawn, times=times.tolist(), x=minutes(0, float(of.edges[-1]), ticks=4), y=y)
+    return legend(keys) + panels(drawn, times=times.tolist(), x=minutes(0, of.horizon_s, ticks=4), y=y)
 
 
 def _over_time(of: Material, spreads: Mapping[str, Spread], times: Array, caption: str, digits: int = 0) -> str:

@@ -1,5 +1,6 @@
 """What every section of a report draws from."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,11 @@ class Material:
     """Edges of the time bins, in seconds."""
 
     geometry: Mapping[str, SignalGeometry]
+
+    @property
+    def horizon_s(self) -> float:
+        """Where axes of time end: the last whole minute begun, in seconds."""
+        return 60.0 * math.ceil(float(self.edges[-1]) / 60)
 
     @property
     def shown(self) -> list[PolicySummary]:

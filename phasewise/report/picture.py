@@ -1,7 +1,6 @@
 """The headline as a small picture, for a README or a slide."""
 
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,7 +111,7 @@ def _delays(axes: "Axes", of: Material) -> None:
         of.comparison[of.comparison.reference].delay.mean, color=COLOURS["reference"], linewidth=1, linestyle=(0, (3, 3)), zorder=1
     )
     axes.set_xlim(0, high)
-    axes.set_ylim(max(len(listed), 5) - 0.4, -0.6)
+    axes.set_ylim(max(len(listed), 4) - 0.4, -0.6)
     axes.set_yticks([])
     axes.set_title("Delay per vehicle, s", loc="left", fontsize=10.5, color=INK, pad=8)
     _restrain(axes, "x")
@@ -125,7 +124,7 @@ def _queues(axes: "Axes", of: Material, halting: dict[str, Array], pair: Sequenc
         colour = COLOURS["best" if policy == of.comparison.best else "reference"]
         axes.plot(minutes, halting[policy], color=colour, linewidth=1.7, label=of.names[policy])
         axes.fill_between(minutes, halting[policy], color=colour, alpha=0.1, linewidth=0)
-    axes.set_xlim(0, math.ceil(of.edges[-1] / 60))
+    axes.set_xlim(0, of.horizon_s / 60)
     axes.set_ylim(0, 1.15 * max(float(halting[policy].max()) for policy in pair) or 1.0)
     axes.set_title("Halting vehicles, by minute", loc="left", fontsize=10.5, color=INK, pad=8)
     axes.legend(frameon=False, fontsize=9.5, loc="upper right", labelcolor="linecolor", handlelength=1.4)

@@ -30,13 +30,15 @@ class Scale:
 
 
 def scale(high: float, *, low: float = 0.0, ticks: int = 5) -> Scale:
-    """Make an axis with about so many ticks at round numbers, which it begins and ends with."""
+    """Make an axis with about so many ticks at round numbers. It begins with one, and ends with one or a little beyond."""
     high = max(high, low + 1e-9)
     raw = (high - low) / ticks
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= raw * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return Scale(low=first * step, high=last * step, ticks=tuple(n * step for n in range(first, last + 1)))
+    step = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= raw * 0.9)
+    first, last = math.floor(low / step + 1e-9), math.floor(high / step + 1e-9)
+    if high > (last + 0.2) * step:
+        last += 1
+    return Scale(low=first * step, high=max(high, last * step), ticks=tuple(n * step for n in range(first, last + 1)))
 
 
 def minutes(low_s: float, high_s: float, *, ticks: int = 6) -> Scale:

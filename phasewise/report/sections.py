@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from html import escape
 from itertools import groupby
 from statistics import fmean
 
@@ -170,7 +171,7 @@ def provenance(of: Material) -> str:
         ("Preset", text(one.preset)),
         ("Observation", text(one.observation)),
         ("Seeds", text(", ".join(map(str, one.seeds)))),
-        (f"SUMO's options ({of.names[first.policy]}, seed {first.figures.seed})", tag("code", text(" ".join(first.options) or NOTHING))),
+        (f"SUMO's options ({of.names[first.policy]}, seed {first.figures.seed})", tag("code", _options(first.options))),
     )
     rows = []
     for policy in one.policies:
@@ -184,6 +185,14 @@ def provenance(of: Material) -> str:
         anchor="provenance",
         title="Provenance",
     )
+
+
+def _options(options: Sequence[str]) -> str:
+    """Write SUMO's options so that a line ends between two of them."""
+    starts = [place for place, word in enumerate(options) if word.startswith("--")]
+    ends = [*starts[1:], len(options)]
+    told = [tag("span", escape(" ".join(options[start:end]))) for start, end in zip(starts, ends, strict=True)]
+    return " ".join(told) or NOTHING
 
 
 def _fact(of: Material, title: str, read: Callable[[PolicySummary], float], words: Callable[[float], str], unit: str) -> str:

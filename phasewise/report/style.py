@@ -7,7 +7,7 @@ CSS = """
   --best: #0b6e69; --reference: #b4560d; --other: #5f6b7a; --outside: #98a0a9; --fault: #b3261e; --heat: 201 94 20;
   --s0: #5b8fc7; --s1: #e0a13f; --s2: #6aab7b; --s3: #c9746b; --s4: #9a84c4; --s5: #4fa8ad; --s6: #c78bb0; --s7: #a99b5a;
   --on-stage: #14181c; --transition: #ccc8bf;
-  --v0: #b9c2cb; --v1: #0b6e69; --v2: #b4560d; --v3: #7a5aa8; --v4: #4d86b8; --v5: #8b8430; --v6: #b3261e; --v7: #6b7280;
+  --v0: #c6cdd4; --v1: #4d7fae; --v2: #7a5aa8; --v3: #8b8430; --v4: #b25a86; --v5: #3f8f8a; --v6: #a0522d; --v7: #6b7280;
   --sans: "Inter", system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
   --serif: "Iowan Old Style", Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, serif;
 }
@@ -17,7 +17,7 @@ CSS = """
     --best: #4cc4b8; --reference: #eb9a52; --other: #93a1b2; --outside: #6d7782; --fault: #ff8a80; --heat: 224 122 48;
     --s0: #5585b8; --s1: #c98f38; --s2: #5b9a6c; --s3: #b9675f; --s4: #8a76b5; --s5: #45979c; --s6: #b37a9d; --s7: #978a4f;
     --on-stage: #0c0f12; --transition: #3d4349;
-    --v0: #4a525a; --v1: #4cc4b8; --v2: #eb9a52; --v3: #a98bd6; --v4: #6ba6da; --v5: #bdb455; --v6: #ff8a80; --v7: #9aa1aa;
+    --v0: #434b53; --v1: #6ba6da; --v2: #a98bd6; --v3: #bdb455; --v4: #d98bb2; --v5: #5fb8b2; --v6: #cf8a63; --v7: #9aa1aa;
   }
 }
 * { box-sizing: border-box; }
@@ -147,6 +147,7 @@ polyline.due { stroke: var(--ink); stroke-width: 1; } polygon.between { fill: va
 .provenance { display: grid; grid-template-columns: minmax(7rem, 11rem) 1fr; gap: .35rem 1rem; margin: 1rem 0 0; font-size: .875rem; }
 .provenance dt { color: var(--soft); } .provenance dd { margin: 0; overflow-wrap: anywhere; }
 code { font: .8125rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
+code span { display: inline-block; max-width: 100%; }
 .plainlist { margin: .5rem 0 0; padding-left: 1.2rem; font-size: .875rem; }
 footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--rule); color: var(--faint); font-size: .8125rem; }
 

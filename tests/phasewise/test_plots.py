@@ -7,15 +7,20 @@ from phasewise.report.series import binned, sampled, spread, ways
 
 
 @pytest.mark.parametrize(
-    ("high", "low", "ticks"),
-    [(41.8, 0.0, (0, 10, 20, 30, 40, 50)), (1.0, 0.0, (0, 0.2, 0.4, 0.6, 0.8, 1.0)), (380.0, 225.0, (200, 250, 300, 350, 400))],
+    ("low", "high", "end", "ticks"),
+    [
+        (0.0, 41.8, 41.8, (0, 10, 20, 30, 40)),
+        (0.0, 44.0, 50.0, (0, 10, 20, 30, 40, 50)),
+        (0.0, 1.0, 1.0, (0, 0.2, 0.4, 0.6, 0.8, 1.0)),
+        (225.0, 380.0, 400.0, (200, 250, 300, 350, 400)),
+    ],
 )
-def test_an_axis_begins_and_ends_at_round_numbers(high: float, low: float, ticks: tuple[float, ...]) -> None:
-    """All values lie on it, and its ends are ticks."""
+def test_an_axis_has_round_numbers(low: float, high: float, end: float, ticks: tuple[float, ...]) -> None:
+    """All values lie on it; it begins at a tick, and ends at one unless the last value is little beyond."""
     axis = scale(high, low=low)
 
     assert pytest.approx(ticks) == axis.ticks
-    assert (axis.ticks[0], axis.ticks[-1]) == (axis.low, axis.high)
+    assert (axis.ticks[0], end) == (axis.low, axis.high)
 
 
 def test_an_axis_of_time_ends_with_the_episode() -> None:

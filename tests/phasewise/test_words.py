@@ -106,7 +106,7 @@ def test_what_qualifies_a_result_is_said_with_it() -> None:
 
     said = lede(compare(results))
 
-    assert "It ended in gridlock with 2 of 2 seeds. 30 vehicles never got in." in said
+    assert "It ended in gridlock with 2 of 2 seeds. Over 2 seeds, 30 vehicles never got in." in said
     assert "program has less (10.5 s), but bypasses the gate, and its displays were illegal 14 times." in said
     assert "Only 2 seeds" in said
 
