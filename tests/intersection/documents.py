@@ -1,0 +1,125 @@
+"""Small configurations as text, for tests that change one line of them."""
+
+GOOD = """
+version = 1
+name = "crossing"
+conflicts = [[1, 2], [1, 3], [2, 3]]
+yields = [[3, 1]]
+prohibited_moves = [["A", "B"]]
+
+[[phase]]
+number = 1
+name = "north"
+min_green = 50
+max_green = 900
+yellow_change = 30
+red_clearance = 10
+walk = 50
+ped_clearance = 60
+
+[[phase]]
+number = 2
+name = "east"
+min_green = 60
+max_green = 900
+yellow_change = 40
+
+[[phase]]
+number = 3
+name = "north left"
+min_green = 50
+max_green = 900
+yellow_change = 30
+min_recall = true
+
+[[intergreen]]
+ending = 1
+starting = 2
+time = 55
+
+[[stage]]
+name = "A"
+protected = [1]
+permissive = [3]
+
+[[stage]]
+name = "B"
+protected = [2]
+
+[[stage]]
+name = "C"
+protected = [3]
+
+[[detector]]
+id = "loop 2"
+kind = "stop_bar"
+phases = [2]
+locking = true
+
+[[pattern]]
+number = 1
+name = "day"
+cycle = 900
+offset = 10
+sequence = ["A", "C", "B"]
+splits = [300, 300, 300]
+
+[schedule]
+time_zone = "Europe/Berlin"
+
+[[schedule.entry]]
+start = 06:00:00
+pattern = 1
+days = [0, 1, 2, 3, 4]
+
+[sumo]
+signal = "x"
+"""
+
+
+RINGS = (
+    """
+version = 1
+name = "rings"
+
+[[ring]]
+number = 1
+phases = [1, 2]
+
+[[ring]]
+number = 2
+phases = [5, 6]
+
+[[barrier]]
+phases = [1, 5]
+
+[[barrier]]
+phases = [2, 6]
+"""
+    + "".join(
+        f"""
+[[phase]]
+number = {number}
+name = "phase {number}"
+min_green = 50
+max_green = 900
+yellow_change = 30
+"""
+        for number in (1, 2, 5, 6)
+    )
+    + """
+[[overlap]]
+number = 9
+name = "right turn"
+parents = [1, 2]
+yellow_change = 30
+
+[[stage]]
+name = "first"
+protected = [1, 5]
+
+[[stage]]
+name = "second"
+protected = [2, 6]
+"""
+)
