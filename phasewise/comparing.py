@@ -9,7 +9,7 @@ from phasewise.console import out
 from phasewise.evaluating import run_all, runs_of, test_seeds
 from phasewise.files import writable_folder
 from phasewise.parquet import write_rows
-from phasewise.report import write_report
+from phasewise.report import write_picture, write_report
 from phasewise.statistics import compare
 from phasewise.table import terminal_table
 
@@ -45,4 +45,5 @@ def show(results: Sequence[EpisodeResult], folder: Path, *, title: str) -> None:
     out.print(terminal_table(compare(results), width=out.width))
     write_rows(results, folder / "results.parquet")
     write_report(results, folder / "report.html", title=title)
+    write_picture(results, folder / "picture.png")
     out.print(f"report: {folder / 'report.html'}   rows: {folder / 'results.parquet'}", soft_wrap=True)

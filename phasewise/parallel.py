@@ -60,7 +60,9 @@ def each(
                     bar.advance(task)
     except BrokenProcessPool as cause:
         raise RuntimeFault("a worker process died in the middle of a run (out of memory, or killed); nothing was written") from cause
-    finally:
-        for process in (pool._processes or {}).values():  # noqa: SLF001  # the pool has no public way to end a job that runs
+    except BaseException:
+        for process in list((pool._processes or {}).values()):  # noqa: SLF001  # the pool has no public way to end a job that runs
             process.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

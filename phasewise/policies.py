@@ -12,7 +12,8 @@ from intersection.detection import DetectorKind
 from intersection.errors import ConfigError, UnknownNameError
 from intersection.observation import kind
 from intersection.policy import Policy
-from models import trained, tuned
+from models import tuned
+from models.training import trained
 
 OUTSIDE: Mapping[str, Program] = {
     "program": Program.AS_GIVEN,
@@ -43,7 +44,7 @@ def names() -> tuple[str, ...]:
     return (*(name for name in plugins.names("models") if name not in _NOT_POLICIES), *OUTSIDE)
 
 
-_NOT_POLICIES = frozenset({"tuned", "trained", "training", "pretrained", "bundle"})
+_NOT_POLICIES = frozenset({"tuned", "training", "pretrained", "bundle"})
 
 
 def find(text: str, *, scenario: str, preset: str, observation: str) -> Choice:

@@ -41,8 +41,8 @@ def train_policy(
         UserError: something that was asked for does not exist or fit.
     """
     from envs.vector_env import make_vector_env
-    from models.trained import Description
     from models.training.sb3 import ALGORITHMS, Progress, train
+    from models.training.trained import Description
 
     if algorithm not in ALGORITHMS:
         raise UnknownNameError("algorithm", algorithm, ALGORITHMS)

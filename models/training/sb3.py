@@ -15,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from intersection.errors import UnknownNameError
-from models.trained import Description, add_description
+from models.training.trained import Description, add_description
 
 ALGORITHMS = ("ppo", "dqn")
 

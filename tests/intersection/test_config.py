@@ -9,6 +9,8 @@ from intersection.detection import DetectorKind
 from intersection.errors import ConfigError
 from tests.intersection.documents import GOOD, RINGS
 
+ENTRY = "[[schedule.entry]]\nstart = 06:00:00\npattern = 1\ndays = [0, 1, 2, 3, 4]"
+
 
 def test_a_whole_file_is_read() -> None:
     """Every table of the file arrives in its dataclass."""
@@ -75,6 +77,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ("red_clearance = 10", "red_clearance = 60", "red clearance is longer than the shortest minimum green"),
         ('kind = "stop_bar"', 'kind = "radio"', "detector.kind = 'radio': no such kind"),
         ("[[detector]]", "[detector]", "detector = "),
+        (ENTRY, "entry = [3]", "schedule.entry = [3]: must be a list"),
         ("detector]]\nid", "detector]]\nlength = -1\nid", "detector.length = -1"),
         ("phases = [2]", "phases = [8]", "detector.phases = 8: no such phase"),
         ("pattern = 1\ndays", "pattern = 4\ndays", "schedule.pattern = 4: no such pattern; allowed: 0, 1"),
