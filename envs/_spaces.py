@@ -10,10 +10,12 @@ from envs.actions._base import ActionKind
 
 Floats: TypeAlias = NDArray[np.float32]
 
+ObservationSpace: TypeAlias = "spaces.Box[np.float32]"
+
 ActionSpace: TypeAlias = "spaces.Discrete | spaces.Box[np.float32]"
 
 
-def observations(size: int) -> "spaces.Box[np.float32]":
+def observations(size: int) -> ObservationSpace:
     """Make the space of observation vectors: float32, shape (size,), each value in 0..1."""
     return spaces.Box(0.0, 1.0, (size,), np.float32)
 

@@ -69,7 +69,7 @@ class IntersectionEnv(gymnasium.Env[Floats, Answer]):
         super().reset(seed=seed)
         drawn = self.traffic.reset(self.np_random)
         self._running = True
-        return self.traffic.observation(0), {**drawn, "action_mask": self._mask()}
+        return self.traffic.observation(0), {**drawn, "action_mask": np.array(self.traffic.mask(0), np.int8)}
 
     def step(self, action: Answer) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         """Put an answer to the gate, and let a decision's time pass.
@@ -81,22 +81,12 @@ class IntersectionEnv(gymnasium.Env[Floats, Answer]):
         if not self._running:
             raise ResetNeeded("an episode begins with reset()")
         traffic = self.traffic
-        [verdict] = traffic.step([action])
-        rewards = {name: float(value[0]) for name, value in traffic.terms().items()}
-        info = {
-            "verdict": verdict,
-            "asked": np.array(action, copy=True) if isinstance(action, np.ndarray) else action,
-            "rewards": rewards,
-            "action_mask": self._mask(),
-        }
-        return traffic.observation(0), sum(rewards.values()), False, traffic.done, info
+        [info] = traffic.infos([action], traffic.step([action]))
+        return traffic.observation(0), sum(info["rewards"].values()), False, traffic.done, info
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Tell which answers the gate would carry out now, by the name under which sb3-contrib looks for it; shape (answers,)."""
         return np.array(self.traffic.mask(0), bool)
-
-    def _mask(self) -> NDArray[np.int8]:
-        return np.array(self.traffic.mask(0), np.int8)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Draw the junction as it is now: uint8, shape (800, 800, 3), in "rgb_array"; nothing in "human", where sumo-gui draws."""

@@ -345,6 +345,24 @@ class Traffic:
         terms = self.reward.terms(self.before, self.measures, self.elapsed)
         return terms if not self._others else {name: value[list(self.agents)] for name, value in terms.items()}
 
+    def infos(self, answers: Sequence[Any], verdicts: Sequence[Verdict | None]) -> list[dict[str, Any]]:
+        """Give what Gymnasium and PettingZoo call an info, one an agent, all new.
+
+        Returns:
+            "verdict", what the gate made of the answer; "asked", the answer; "rewards", the terms by name; "action_mask", int8, 1 where
+            the gate would carry the answer out now.
+        """
+        terms = {name: values.tolist() for name, values in self.terms().items()}
+        return [
+            {
+                "verdict": verdict,
+                "asked": np.array(answer) if isinstance(answer, np.ndarray) else answer,
+                "rewards": {name: values[at] for name, values in terms.items()},
+                "action_mask": np.array(self.mask(at), np.int8),
+            }
+            for at, (answer, verdict) in enumerate(zip(answers, verdicts, strict=True))
+        ]
+
     def mask(self, agent: int) -> list[bool]:
         """Tell which answers of an agent the gate would carry out now."""
         signal = self.simulation.signals[self.agents[agent]]
