@@ -4,24 +4,32 @@ Every signal of a network is one slot. Observations are padded block by block to
 every signal, and answers to the largest number of stages; what a signal does not have is masked.
 
 Who masks: sb3-contrib's MaskablePPO asks for `action_masks` and never answers what the gate would not carry out. Algorithms without
-masks (DQN) explore and bootstrap over all answers: an answer that the gate amends keeps the running stage, the transition that is
-learnt from is what happened, and what the gate made of it is in `info["verdict"]`.
+masks (DQN) explore and bootstrap over all answers. For them the gate is the mask: of an answer that cannot be carried out it carries
+out what can, and refuses a stage that the signal does not have, so that what runs goes on. What is learnt from is what happened, and
+what the gate made of an answer is in `info["verdict"]`.
+
+Workers are forked from a clean server that has imported the environments once, as is the script that makes this: it needs the usual
+`if __name__ == "__main__":`. A worker ends when its pipe closes, whether by `close`, by the end of this process or by its death.
 """
 
 import os
 import signal as signals_of_the_system
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
+from envs import _spaces
+from envs._spaces import ActionSpace
+from envs.errors import SimulationError
 from envs.traffic import Options, Traffic
 from intersection.detection import Values
 from intersection.errors import ConfigError, PhasewiseError, RuntimeFault
@@ -38,6 +46,7 @@ class _Shape(NamedTuple):
     signals: tuple[str, ...]
     layout: Layout
     actions: int
+    space: ActionSpace
 
 
 class _Outcome(NamedTuple):
@@ -45,8 +54,8 @@ class _Outcome(NamedTuple):
 
     observations: Values
     masks: NDArray[np.bool_]
-    rewards: NDArray[np.float64]
-    verdicts: tuple[Verdict | None, ...]
+    terms: dict[str, NDArray[np.float64]]
+    verdicts: list[Verdict | None]
     last: Values | None
     """The observations at the end of the episode, where it ended; the others are then those of the next one."""
 
@@ -57,33 +66,33 @@ class _Worker:
     def __init__(self, options: Options, seed: int) -> None:
         self.traffic = Traffic(options)
         self.rng = np.random.default_rng(seed)
-        tables = [signal.config.tables for signal in self.traffic.signals]
+        kind = self.traffic.action
         self.own = [Layout.of(self.traffic.specs[at]) for at in self.traffic.agents]
-        self.shape = _Shape(
-            tuple(signal.id for signal in self.traffic.signals),
-            Layout.covering(self.own),
-            max(self.traffic.action.size(each) for each in tables),
-        )
+        actions = max(kind.size(signal.config.tables) for signal in self.traffic.signals)
+        names = tuple(signal.id for signal in self.traffic.signals)
+        self.shape = _Shape(names, Layout.covering(self.own), actions, _spaces.actions(kind, actions))
 
     def lay_out(self, layout: Layout, actions: int) -> None:
         """Take the layout of all networks together."""
         self.places = [layout.places(own) for own in self.own]
         self.width, self.actions = layout.size, actions
 
-    def reset(self) -> tuple[Values, NDArray[np.bool_]]:
-        """Begin an episode."""
+    def reset(self, seed: int | None) -> tuple[Values, NDArray[np.bool_]]:
+        """Begin an episode; a seed begins a new row of them."""
+        if seed is not None:
+            self.rng = np.random.default_rng(seed)
         self.traffic.reset(self.rng)
         return self.observations(), self.masks()
 
-    def step(self, answers: Sequence[int]) -> _Outcome:
+    def step(self, answers: Sequence[Any]) -> _Outcome:
         """Carry out one answer a signal; begin the next episode where this one ends."""
-        verdicts = tuple(self.traffic.step(answers))
-        rewards = self.traffic.rewards()
+        verdicts = self.traffic.step(answers)
+        terms = self.traffic.terms()
         if not self.traffic.done:
-            return _Outcome(self.observations(), self.masks(), rewards, verdicts, None)
+            return _Outcome(self.observations(), self.masks(), terms, verdicts, None)
         last = self.observations()
-        observations, masks = self.reset()
-        return _Outcome(observations, masks, rewards, verdicts, last)
+        observations, masks = self.reset(None)
+        return _Outcome(observations, masks, terms, verdicts, last)
 
     def observations(self) -> Values:
         """Give all observations, shape (signals, width)."""
@@ -105,21 +114,29 @@ def _work(pipe: Connection, options: Options, seed: int) -> None:
     """Serve one network until the pipe closes. Ctrl-C is for the parent, which then closes it."""
     signals_of_the_system.signal(signals_of_the_system.SIGINT, signals_of_the_system.SIG_IGN)
     worker: _Worker | None = None
-    try:
-        worker = _Worker(options, seed)
-        pipe.send(worker.shape)
-        while True:
-            command, *arguments = pipe.recv()
-            pipe.send(getattr(worker, command)(*arguments))
-    except (EOFError, BrokenPipeError):
-        pass
-    except PhasewiseError as error:
-        pipe.send(error)
-    except Exception as error:  # noqa: BLE001  # whatever it is, the parent must hear of it instead of waiting for ever
-        pipe.send(RuntimeFault(f"a worker failed: {error!r}\n{traceback.format_exc()}"))
-    finally:
-        if worker is not None:
+    with suppress(EOFError, ConnectionError):
+        try:
+            worker = _Worker(options, seed)
+            pipe.send(worker.shape)
+            while True:
+                command, *arguments = pipe.recv()
+                pipe.send(getattr(worker, command)(*arguments))
+        except (EOFError, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, the parent must hear of it instead of waiting for ever
+            pipe.send(_portable(error))
+    if worker is not None:
+        with suppress(PhasewiseError):
             worker.traffic.close()
+
+
+def _portable(error: Exception) -> Exception:
+    """Give an error that can cross to the parent: itself, or where it is not one of ours, its words and where they were said."""
+    if isinstance(error, PhasewiseError):
+        return error
+    fault = RuntimeFault(f"a worker failed: {error!r}")
+    fault.add_note("".join(traceback.format_exception(error)))
+    return fault
 
 
 class SignalVecEnv(VecEnv):
@@ -130,79 +147,90 @@ class SignalVecEnv(VecEnv):
 
         Args:
             networks: what each runs; all with the same observation and action kinds.
-            seed: from which each process derives its episodes.
+            seed: from which each process derives its episodes, until `VecEnv.seed` gives them others.
 
         Raises:
+            ConfigError: no networks, or networks of different observation or action kinds.
             PhasewiseError: whatever a worker says of its options.
         """
-        kinds = {(each.observation, each.action) for each in networks}
-        if len(kinds) != 1 or next(iter(kinds))[1] == "splits":
-            raise ConfigError(
-                "slots share one observation kind and one action kind with an index for an answer",
-                key="networks",
-                value=sorted(kinds),
-                allowed="action stage or extend",
-            )
+        kinds = sorted({(each.observation, each.action) for each in networks})
+        if len(kinds) != 1:
+            raise ConfigError("slots share an observation kind and an action kind", key="networks", value=kinds, allowed="one of each")
+        self.networks = tuple(networks)
         context = get_context("forkserver")
         context.set_forkserver_preload(["envs.traffic"])
+        _start_server()
         self._pipes: list[Connection] = []
-        self._processes = []
-        for at, options in enumerate(networks):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, options, _derived(seed, at)), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
+        self._processes: list[BaseProcess] = []
         try:
-            shapes = [self._receive(pipe) for pipe in self._pipes]
+            for at, options in enumerate(networks):
+                ours, theirs = context.Pipe()
+                self._pipes.append(ours)
+                process = context.Process(target=_work, args=(theirs, options, _derived(seed, at)), daemon=True)
+                process.start()
+                theirs.close()
+                self._processes.append(process)
+            self._lay_out()
         except BaseException:
             self.close()
             raise
+
+    def _lay_out(self) -> None:
+        """Hear of all networks, and tell each the layout that they have in common."""
+        shapes: list[_Shape] = self._receive()
         self.layout = Layout.covering([shape.layout for shape in shapes])
         self.names = tuple(name for shape in shapes for name in shape.signals)
-        actions = max(shape.actions for shape in shapes)
         ends = np.cumsum([0, *(len(shape.signals) for shape in shapes)]).tolist()
         self._slots = [slice(start, end) for start, end in pairwise(ends)]
-        self._ask("lay_out", [(self.layout, actions)] * len(shapes))
-        self._masks: NDArray[np.bool_] = np.ones((len(self.names), actions), bool)
-        self._waiting = False
-        super().__init__(len(self.names), spaces.Box(0.0, 1.0, (self.layout.size,), np.float32), spaces.Discrete(actions))
+        widest = max(shapes, key=lambda shape: shape.actions)
+        self._ask("lay_out", [(self.layout, widest.actions)] * len(shapes))
+        self._masks: NDArray[np.bool_] = np.ones((len(self.names), widest.actions), bool)
+        super().__init__(len(self.names), _spaces.observations(self.layout.size), widest.space)
 
     def reset(self) -> Values:
-        """Begin an episode everywhere."""
-        answers = self._ask("reset", [()] * len(self._pipes))
+        """Begin an episode everywhere. Where `seed` was called before, a network takes that of its first slot."""
+        answers = self._ask("reset", [(self._seeds[slots.start],) for slots in self._slots])
+        self._reset_seeds()
+        self._reset_options()
         self._masks = np.concatenate([masks for _, masks in answers])
         return np.concatenate([observations for observations, _ in answers])
 
-    def step_async(self, actions: NDArray[np.int64]) -> None:
+    def step_async(self, actions: NDArray[Any]) -> None:
         """Hand out one answer a slot."""
-        for pipe, slots in zip(self._pipes, self._slots, strict=True):
-            self._send(pipe, ("step", actions[slots].tolist()))
-        self._waiting = True
+        self._asked = actions.tolist()
+        self._send("step", [(self._asked[slots],) for slots in self._slots])
 
     def step_wait(self) -> tuple[Values, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        """Collect what became of the answers."""
-        self._waiting = False
-        outcomes: list[_Outcome] = [self._receive(pipe) for pipe in self._pipes]
+        """Collect what became of the answers.
+
+        Returns:
+            Observations, float32, shape (slots, layout.size), where an episode ended those of the next one; rewards; which ended; infos:
+            "verdict", "asked", "rewards" as in `Traffic.infos`, and where an episode ended "terminal_observation" and
+            "TimeLimit.truncated".
+
+        Raises:
+            SimulationError: SUMO failed or ended in a worker, or a worker died. All workers are ended then.
+        """
+        outcomes: list[_Outcome] = self._receive()
         self._masks = np.concatenate([outcome.masks for outcome in outcomes])
         infos: list[dict[str, Any]] = []
         for outcome in outcomes:
+            terms = {name: values.tolist() for name, values in outcome.terms.items()}
             for at, verdict in enumerate(outcome.verdicts):
-                info: dict[str, Any] = {"verdict": verdict}
+                rewards = {name: values[at] for name, values in terms.items()}
+                info: dict[str, Any] = {"verdict": verdict, "asked": self._asked[len(infos)], "rewards": rewards}
                 if outcome.last is not None:
                     info |= {"terminal_observation": outcome.last[at], "TimeLimit.truncated": True}
                 infos.append(info)
-        ended = [np.full(len(outcome.rewards), outcome.last is not None) for outcome in outcomes]
         return (
             np.concatenate([outcome.observations for outcome in outcomes]),
-            np.concatenate([outcome.rewards for outcome in outcomes]).astype(np.float32),
-            np.concatenate(ended),
+            np.array([sum(info["rewards"].values()) for info in infos], np.float32),
+            np.concatenate([np.full(len(outcome.verdicts), outcome.last is not None) for outcome in outcomes]),
             infos,
         )
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Tell which answers are open, shape (slots, actions)."""
+        """Tell which answers are open, shape (slots, actions); all, where answers are vectors."""
         return self._masks
 
     def close(self) -> None:
@@ -242,24 +270,48 @@ class SignalVecEnv(VecEnv):
         return [False for _ in self._get_indices(indices)]
 
     def _ask(self, command: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        self._send(command, arguments)
+        return self._receive()
+
+    def _send(self, command: str, arguments: Sequence[tuple[Any, ...]]) -> None:
+        """Ask each worker something. One that cannot hear it is gone, and `_receive` finds out what it said last."""
+        if not self._pipes:
+            raise SimulationError("the environment was closed")
         for pipe, given in zip(self._pipes, arguments, strict=True):
-            self._send(pipe, (command, *given))
-        return [self._receive(pipe) for pipe in self._pipes]
+            with suppress(ConnectionError):
+                pipe.send((command, *given))
 
-    def _send(self, pipe: Connection, message: tuple[Any, ...]) -> None:
+    def _receive(self) -> list[Any]:
+        """Hear what each worker answers; end them all where one fails, since the others are then out of step."""
+        answers = []
         try:
-            pipe.send(message)
-        except OSError as cause:
-            raise RuntimeFault("a worker process died in the middle of an episode") from cause
+            for at, pipe in enumerate(self._pipes):
+                try:
+                    answer = pipe.recv()
+                except (EOFError, ConnectionError) as cause:
+                    raise self._gone(at) from cause
+                if isinstance(answer, Exception):
+                    raise answer
+                answers.append(answer)
+        except BaseException:
+            self.close()
+            raise
+        return answers
 
-    def _receive(self, pipe: Connection) -> Any:  # noqa: ANN401  # what the worker's method returns
-        try:
-            answer = pipe.recv()
-        except (EOFError, OSError) as cause:
-            raise RuntimeFault("a worker process died in the middle of an episode") from cause
-        if isinstance(answer, PhasewiseError):
-            raise answer
-        return answer
+    def _gone(self, at: int) -> SimulationError:
+        process = self._processes[at]
+        process.join(1.0)
+        return SimulationError(f"the process that simulates {self.networks[at].scenario} ended (code {process.exitcode}); out of memory?")
+
+
+def _start_server() -> None:
+    """Start the server that workers are forked from deaf to Ctrl-C, so that none is interrupted while it is still importing."""
+    resource_tracker.ensure_running()  # it would lift the block that follows
+    heard = signals_of_the_system.pthread_sigmask(signals_of_the_system.SIG_BLOCK, {signals_of_the_system.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signals_of_the_system.pthread_sigmask(signals_of_the_system.SIG_SETMASK, heard)
 
 
 def _derived(seed: int, at: int) -> int:
@@ -274,10 +326,12 @@ def make_vector_env(networks: Sequence[Options] | Options, workers: int | None =
         networks: one for each process; or one, which then runs in `workers` processes.
         workers: how many processes run a single network; one a core by default.
         seed: from which the episodes derive.
+
+    Raises:
+        ConfigError: no workers or networks, or networks of different observation or action kinds.
+        PhasewiseError: whatever a worker says of its options.
     """
+    if workers is not None and workers < 1:
+        raise ConfigError("somebody must simulate", key="workers", value=workers, allowed="1 or more")
     every = [networks] * (workers or os.cpu_count() or 1) if isinstance(networks, Options) else list(networks)
     return SignalVecEnv(every, seed)
-
-
-Factory = Callable[[], SignalVecEnv]
-"""Makes the environment that a trainer is handed."""
