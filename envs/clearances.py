@@ -5,8 +5,8 @@ Yellow change and red clearance follow the kinematic equations of the ITE Traffi
     Y = t + v / (2 a + 2 g G)      t = 1.0 s, a = 3.05 m/s2 (10 ft/s2), g = 9.81 m/s2, G the grade (uphill positive); 3 to 6 s
     R = (W + L) / v                W the path through the junction, L = 6.1 m (20 ft); 0 to 6 s
 
-A walk lasts 7 s, and its clearance gives a person of 1.07 m/s (3.5 ft/s) time to reach the other side (MUTCD). What comes from here is a
-proposal: only an approved timing sheet ever reaches a cabinet.
+A walk lasts 7 s, its clearance gives a person of 1.07 m/s (3.5 ft/s) time to reach the other side, and 3 s more pass before a conflicting
+green (MUTCD). What comes from here is a proposal: only an approved timing sheet ever reaches a cabinet.
 """
 
 from dataclasses import dataclass
@@ -36,6 +36,9 @@ LONGEST_RED = 6.0
 
 WALK = 7.0
 """The shortest walk that is proposed, in seconds."""
+
+PED_BUFFER = 3.0
+"""Between the end of a pedestrian clearance and a conflicting green, in seconds; it runs beside yellow change and red clearance."""
 
 WALKING_SPEED = 1.07
 """Of a pedestrian in the clearance, in m/s."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from envs.approaches import Streets
-from envs.clearances import WALK, Timing, ped_clearance, red_clearance, yellow_change
+from envs.clearances import PED_BUFFER, WALK, Timing, ped_clearance, red_clearance, yellow_change
 from envs.detector_layout import Layout, lay_out
 from envs.program_pattern import longest_red, pattern_of, required_green
 from envs.signal_groups import Groups, Report
@@ -97,7 +97,7 @@ def _phases(found: Found, timing: Timing) -> tuple[Phase, ...]:
     clearances = []
     for at, group in enumerate(groups.links):
         foes = [link for other in bits(conflicts[at]) for link in groups.links[other]]
-        clearances.append((0.0, 0.0) if links.links[group[0]].crossing else _clearance(group, foes, found, timing))
+        clearances.append((0.0, PED_BUFFER) if links.links[group[0]].crossing else _clearance(group, foes, found, timing))
     # The gate counts on a red clearance to be over before the stage that follows can be left.
     longest = max(red for _, red in clearances)
     if timing.tenths(longest) > timing.tenths(timing.min_green):
