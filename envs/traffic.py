@@ -194,6 +194,7 @@ class Traffic:
             faults=options.faults,
             gui=gui,
         )
+        self.end: Tenths = self.simulation.end
         self._finalizer = weakref.finalize(self, _end, self.simulation)
         signals = self.simulation.signals_of
         names = [signal.id for signal in signals]
