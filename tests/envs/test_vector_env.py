@@ -51,5 +51,5 @@ def test_a_worker_tells_what_is_wrong() -> None:
     """An error of a worker arrives as what it is."""
     with pytest.raises(UnknownNameError, match="did you mean 'delay'"):
         make_vector_env(Options(reward="dealy"), workers=1)
-    with pytest.raises(ConfigError, match="share one observation kind"):
+    with pytest.raises(ConfigError, match="share an observation kind"):
         SignalVecEnv([Options(observation="area"), Options(observation="loops")])
