@@ -264,7 +264,8 @@ class Turn:
     proposal: Proposal | None
     """What the policy says, or nothing."""
 
-    lasts: Tenths
+    lasts: Tenths | None
+    """None: until one tenth before the gate would act by itself, where a change of mind hurts most."""
 
 
 class Traffic:
@@ -275,6 +276,7 @@ class Traffic:
         self.vehicles = 0
         self.density = random.choice((0.02, 0.1, 0.5, 0.9))
         self.restless = random.choice((0.0, 0.05, 0.5))
+        self.swapping = random.choice((0.0, 0.1, 0.5))
 
     def placed(self) -> tuple[int, int, int]:
         """Say what detectors say next."""
@@ -283,6 +285,8 @@ class Traffic:
             self.density = random.choice((0.0, 0.02, 0.1, 0.5, 0.9, 1.0))
         if random.random() < 0.02:
             self.vehicles = random.choice((0, everyone))
+        if random.random() < self.swapping:
+            self.vehicles ^= random.getrandbits(self.phases)
         for at in range(self.phases):
             if random.random() < (self.restless if self.vehicles >> at & 1 else self.density / 4):
                 self.vehicles ^= 1 << at
@@ -298,9 +302,10 @@ def turns(random: Random, config: IntersectionConfig) -> Iterator[Turn]:
         manner = random.choice((_stubborn, _flapping, _garbage, _mixed, _silent, _patterned))
         pace = random.choice(((1, 1), (1, 10), (10, 50), (1, 300)))
         sensed = random.choice((1.0, 1.0, 0.3))
+        brinks = random.choice((0.0, 0.0, 0.3, 0.8))
         for _ in range(random.randint(1, 60 if pace[1] > 1 else 200)):
             placed = traffic.placed() if random.random() < sensed else None
-            yield Turn(placed, manner(random, config), random.randint(*pace))
+            yield Turn(placed, manner(random, config), None if random.random() < brinks else random.randint(*pace))
 
 
 def _stubborn(random: Random, config: IntersectionConfig) -> Proposal:
