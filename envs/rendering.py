@@ -312,7 +312,7 @@ class Renderer:
         state = signal.state
         seconds = state.now // TENTHS
         clock = f"{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-        first, second = _words(signal)
+        first, second = words(signal)
         third = f"vehicles in range: {vehicles}, standing: {queue}"
         left, top = 16 * FINE, (SIZE - 100) * FINE
         inner = left + 16 * FINE
@@ -325,7 +325,7 @@ class Renderer:
             draw.text((after, top + y * FINE), line, colour, self._fonts[size], anchor="lm")
 
 
-def _words(signal: Signal) -> tuple[str, str]:
+def words(signal: Signal) -> tuple[str, str]:
     """Say what a signal does: its stage, and for how long already."""
     state, stages = signal.state, signal.tables.stages
     name = f"{signal.sumo.id}: {stages[state.stage].name}"
