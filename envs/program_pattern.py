@@ -81,7 +81,7 @@ class _Fit:
                 self.splits.append(0)
 
     def lengthen(self) -> None:
-        """Lengthen splits until every stage can be served and left in its own, and every group's last through all of its stages."""
+        """Lengthen splits until each holds its minimum green and the way out, and every group's last through all of its stages."""
         for entry in range(len(self.stages)):
             self.splits[entry] = max(self.splits[entry], self._shortest(entry))
         for group in bits(self._covered()):
@@ -119,8 +119,10 @@ class _Fit:
         return total
 
     def _shortest(self, entry: int) -> Tenths:
+        # A walk can last through several stages; its room is a matter of the group's bound.
         at, following = self.stages[entry], self.stages[(entry + 1) % len(self.stages)]
-        return self._up(self.tables.service[at] + self.tables.move(at, following).duration)
+        green = max(self.tables.groups[group].min_green for group in bits(self.tables.green[at]))
+        return self._up(green + self.tables.move(at, following).duration)
 
     def _bounds(self) -> tuple[Tenths, ...]:
         """Give the longest green of each group in the pattern, as the core counts it."""

@@ -112,6 +112,7 @@ def import_network(
     stages: Literal["program", "maximal"] = "program",
     sensing_range: float = 200.0,
     add_missing: bool = False,
+    begin: float = 0.0,
 ) -> Network:
     """Make a configuration of every signal of a network.
 
@@ -122,6 +123,7 @@ def import_network(
         stages: those of the program, or every maximal compatible one too; then links from different edges stand in different phases.
         sensing_range: of areas and departures, in metres.
         add_missing: add a stage for links that no stage of the program makes green, instead of refusing the network.
+        begin: the simulation's, in seconds; an offset can count from it.
 
     Raises:
         ScenarioError: a file is missing or broken.
@@ -137,6 +139,7 @@ def import_network(
         maximal=stages == "maximal",
         sensing_range=sensing_range,
         add_missing=add_missing,
+        begin=begin,
     )
     signals, notes, skipped, names = [], list[ImportNote](), dict[str, str](), set[str]()
     for name, links in links_of(net).items():
@@ -252,6 +255,7 @@ class _Wanted:
     maximal: bool
     sensing_range: float
     add_missing: bool
+    begin: float
 
 
 def _reason_to_skip(links: Links, programs: Mapping[str, Program]) -> str:
@@ -273,7 +277,7 @@ def _reason_to_skip(links: Links, programs: Mapping[str, Program]) -> str:
 
 def _signal(links: Links, programs: Mapping[str, Program], wanted: _Wanted, names: set[str], report: Report) -> SumoSignal:
     """Import one signal; its name as a file is added to the names."""
-    program = _program(links, programs, wanted.source, report)
+    program = _program(links, programs, wanted, report)
     reading = read_stages(program, links)
     fixed = constant_links(reading.stages, [state.state for state in program.states], links)
     _check_served(reading, links, fixed, wanted)
@@ -311,12 +315,15 @@ def _check_served(reading: Reading, links: Links, fixed: Mapping[int, str], want
         )
 
 
-def _program(links: Links, programs: Mapping[str, Program], source: str, report: Report) -> Program:
+def _program(links: Links, programs: Mapping[str, Program], wanted: _Wanted, report: Report) -> Program:
     """Take the program with which SUMO starts, the one that was read last."""
     if not programs:
-        raise NetworkError("it has no program", source=source, signal=links.signal, lanes=links.lanes(links.connected))
+        raise NetworkError("it has no program", source=wanted.source, signal=links.signal, lanes=links.lanes(links.connected))
     program = list(programs.values())[-1]
-    check_program(program, links, source=source)
+    check_program(program, links, source=wanted.source)
+    if not program.anchored:
+        program = replace(program, offset=wanted.timing.tenths(wanted.begin))
+        report("its offset counts from the simulation's begin", f"pattern 1 takes that to be {wanted.begin:g} s")
     if len(programs) > 1:
         others = ", ".join(repr(name) for name in programs if name != program.name)
         report(f"it has more than one program: {', '.join(map(repr, programs))}", f"{program.name!r}, with which SUMO starts, not {others}")
@@ -327,8 +334,6 @@ def _report_program(program: Program, reading: Reading, links: Links, fixed: Map
     """Tell what is unusual in a program and how it was taken."""
     if program.kind != "static":
         report(f"its program is {program.kind}", "its stages are those of its states, the splits of pattern 1 their default durations")
-    if not program.anchored:
-        report("its offset counts from the simulation's begin", "pattern 1 counts from simulated time 0")
     unconnected = [link for link in range(len(program.states[0].state)) if not links.connected >> link & 1]
     if unconnected:
         report(f"nothing is connected to links {_list(unconnected)}", "they show red")
