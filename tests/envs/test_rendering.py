@@ -38,7 +38,7 @@ def test_a_picture_is_rgb(env: IntersectionEnv) -> None:
     first, second = drawn(env), drawn(env)
 
     assert ((800, 800, 3), "uint8") == (first.shape, first.dtype.name)
-    assert first.tolist() == second.tolist()
+    assert (first == second).all()
 
 
 def test_lamps_change_with_the_signal(env: IntersectionEnv) -> None:
