@@ -227,10 +227,11 @@ def _review_move(wanted: int, pattern: int, state: IntersectionState, tables: Ta
     move = tables.move(state.stage, goal)
     arrives = state.now + move.duration
     if arrives + tables.service[goal] > state.oldest + tables.patience[pattern]:
-        rest = _waiting(state, tables, served=tables.serves[goal])
-        latest, _ = _chain(goal, rest, tables)
+        latest, _ = _chain(goal, _waiting(state, tables, without=tables.serves[goal]), tables)
+        soonest = min(_waiting(state, tables, without=~tables.serves[goal]).values(), default=FOREVER)
         clear = _worn_out(state, goal, state.now, pattern, tables)
-        if state.now + tables.move(state.stage, goal, clear).duration + tables.service[goal] > latest:
+        arrives = state.now + tables.move(state.stage, goal, clear).duration
+        if arrives > soonest or arrives + tables.service[goal] > latest:
             _, urgent = _chain(state.stage, _waiting(state, tables), tables)
             if urgent == NO_STAGE:
                 return _amended(state.stage, 0, pattern, Reason.MAX_WAIT)
@@ -283,14 +284,14 @@ def _since(state: IntersectionState, group: int, tables: Tables) -> Tenths:
     return max(state.called[group], state.ended[group]) if tables.only_permissive >> group & 1 else state.called[group]
 
 
-def _waiting(state: IntersectionState, tables: Tables, served: int = 0) -> dict[int, Tenths]:
-    """For each stage that must serve an unserved call, give the latest instant to arrive; calls in the mask `served` are left out."""
+def _waiting(state: IntersectionState, tables: Tables, without: int = 0) -> dict[int, Tenths]:
+    """For each stage that must serve an unserved call, give the latest instant to arrive; calls in the mask `without` are left out."""
     deadlines: dict[int, Tenths] = {}
     green = tables.green[state.stage] & ~state.clearing
-    for group in bits(state.calls & ~served & ~(green & tables.only_permissive)):
+    for group in bits(state.calls & ~without & ~(green & tables.only_permissive)):
         goal, deadline = tables.rescue[group], _since(state, group, tables) + tables.groups[group].max_wait
         deadlines[goal] = min(deadline, deadlines.get(goal, FOREVER))
-    for group in bits(state.ped_calls & ~(served >> tables.size)):
+    for group in bits(state.ped_calls & ~(without >> tables.size)):
         goal, deadline = tables.rescue[tables.size + group], state.ped_called[group] + tables.groups[group].ped_max_wait
         deadlines[goal] = min(deadline, deadlines.get(goal, FOREVER))
     return deadlines

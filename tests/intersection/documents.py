@@ -123,3 +123,58 @@ name = "second"
 protected = [2, 6]
 """
 )
+
+NEAR_AND_FAR = """
+version = 1
+name = "near and far"
+conflicts = [[1, 2], [2, 3], [2, 4], [3, 4]]
+
+[[phase]]
+number = 1
+name = "north"
+min_green = 50
+max_green = 9000
+yellow_change = 30
+max_wait = 1800
+
+[[phase]]
+number = 2
+name = "east"
+min_green = 50
+max_green = 9000
+yellow_change = 30
+
+[[phase]]
+number = 3
+name = "crossing"
+vehicle = false
+min_green = 50
+max_green = 9000
+yellow_change = 0
+walk = 40
+ped_clearance = 40
+
+[[phase]]
+number = 4
+name = "north left"
+min_green = 50
+max_green = 9000
+yellow_change = 30
+
+[[intergreen]]
+ending = 2
+starting = 3
+time = 42
+
+[[stage]]
+name = "near"
+protected = [1, 4]
+
+[[stage]]
+name = "far"
+protected = [1, 3]
+
+[[stage]]
+name = "east"
+protected = [2]
+"""

@@ -133,6 +133,8 @@ class Judge:
                     self._check_interval(at, old, new)
                 if new.interval is Interval.GREEN and (old.interval is not Interval.GREEN or (new.protected and not old.protected)):
                     starting.append(at)
+                if old.protected and new.interval is Interval.GREEN and not new.protected:
+                    self._check_loss(at)
                 if old.pedestrian is not new.pedestrian:
                     self._check_pedestrians(at, old.pedestrian, new.pedestrian)
                 elif new.pedestrian is not PedInterval.DONT_WALK and new.interval is not Interval.GREEN:
@@ -236,6 +238,12 @@ class Judge:
             gone = self.now - self.ended[other]
             if gone < self.intergreen[other][at]:
                 self._fail(at, f"starts {gone} after {self.numbers[other]}, intergreen {self.intergreen[other][at]}")
+
+    def _check_loss(self, at: int) -> None:
+        """A green that was protected ends before a conflicting one begins, and does not merely begin to give way."""
+        for other in self.conflicts[at]:
+            if self.lamps[other].interval is Interval.GREEN:
+                self._fail(at, f"loses its protection to {self.numbers[other]} without an end of its green")
 
     def _serve(self) -> None:
         for at, lamp in enumerate(self.lamps):

@@ -52,7 +52,7 @@ def make_config(random: Random, *, phases: int, rich: bool = True, tight: bool =
         stages = _cliques(random, numbers, conflicts)
     yields: set[tuple[int, int]] = set()
     if rich:
-        stages, _ = _with_permissive(random, stages, conflicts, yields, numbers)
+        stages = _with_permissive(random, stages, conflicts, yields, numbers)
     config = IntersectionConfig(
         name="made by chance",
         phases=tuple(made),
@@ -123,7 +123,7 @@ def _cliques(random: Random, numbers: list[int], conflicts: set[tuple[int, int]]
 
 def _with_permissive(
     random: Random, stages: list[Stage], conflicts: set[tuple[int, int]], yields: set[tuple[int, int]], numbers: list[int]
-) -> tuple[list[Stage], set[int]]:
+) -> list[Stage]:
     """Let some phases run permissively where they conflict, and some nowhere else."""
     only = {n for n in numbers if random.random() < 0.12} if len(numbers) > 2 else set()
     made = []
@@ -141,7 +141,8 @@ def _with_permissive(
             if random.random() < 0.3:
                 yields.update((foe, phase) for foe in foes & permissive)
         made.append(Stage(name=stage.name, protected=frozenset(protected), permissive=frozenset(permissive)))
-    return made, only
+    lost = set(numbers).difference(*(stage.phases for stage in made))
+    return made + [Stage(name=f"stage of {phase}", protected=frozenset({phase})) for phase in sorted(lost)]
 
 
 def _with_overlaps(random: Random, config: IntersectionConfig) -> IntersectionConfig:
@@ -201,8 +202,11 @@ def _with_prohibited_moves(random: Random, config: IntersectionConfig) -> Inters
 def _with_bounds(random: Random, config: IntersectionConfig, *, tight: bool, patterned: bool) -> IntersectionConfig:
     """Set maximum greens, waits and patterns: as short as a configuration may have them, or longer."""
 
-    def longer() -> Tenths:
+    def longer(tight: bool = tight) -> Tenths:
         return random.choice((0, 0, 1, 30)) if tight else random.randint(0, 1200)
+
+    patient = random.random() < 0.5
+    """Whether greens may last so long that waits are what bounds them."""
 
     stages = range(len(config.stages))
     tables = config.tables
@@ -215,7 +219,7 @@ def _with_bounds(random: Random, config: IntersectionConfig, *, tight: bool, pat
             index = tables.index[parent]
             least[index] = max(least[index], least[at])
     phases = tuple(
-        replace(phase, timing=replace(phase.timing, max_green=max(phase.timing.min_green, least[at]) + longer()))
+        replace(phase, timing=replace(phase.timing, max_green=max(phase.timing.min_green, least[at]) + (6_000 if patient else longer())))
         for at, phase in enumerate(config.phases)
     )
     config = replace(config, phases=phases)
@@ -235,7 +239,7 @@ def _with_bounds(random: Random, config: IntersectionConfig, *, tight: bool, pat
     if patterned and random.random() < 0.7:
         for number in range(1, random.randint(2, 4)):
             order = random.sample(stages, random.randint(1, len(stages)))
-            splits = tuple(max(least) + longer() for _ in order)
+            splits = tuple(max(least) + longer(random.random() < 0.5) for _ in order)
             cycle = sum(splits)
             pattern = Pattern(
                 number=number,
@@ -290,7 +294,7 @@ class Traffic:
         for at in range(self.phases):
             if random.random() < (self.restless if self.vehicles >> at & 1 else self.density / 4):
                 self.vehicles ^= 1 << at
-        pedestrians = random.getrandbits(self.phases) if random.random() < self.density / 3 else 0
+        pedestrians = random.getrandbits(self.phases) if random.random() < max(0.1, self.density / 2) else 0
         discharged = random.getrandbits(self.phases) if random.random() < 0.05 else 0
         return self.vehicles, pedestrians, discharged
 

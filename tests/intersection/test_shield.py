@@ -4,7 +4,7 @@ from intersection.config import parse
 from intersection.machine import advance, place_calls, show, start
 from intersection.shield import Amended, Command, Granted, Proposal, Reason, Refused, due, review
 from intersection.state import FOREVER, NO_STAGE, Display
-from tests.intersection.documents import GOOD
+from tests.intersection.documents import GOOD, NEAR_AND_FAR
 
 CONFIG = parse(GOOD)
 TABLES = CONFIG.tables
@@ -99,6 +99,15 @@ def test_a_call_too_old_goes_first() -> None:
     late = state._replace(now=1_690, called=(0, -1, -1), calls=0b001, oldest=0)
 
     assert Amended(Command(A, 0, 0), Reason.MAX_WAIT) == review(Proposal(stage=C), late, TABLES)
+
+
+@pytest.mark.parametrize(("now", "expected"), [(1_758, Granted(Command(1, 0, 0))), (1_759, Amended(Command(0, 0, 0), Reason.MAX_WAIT))])
+def test_a_stage_that_would_serve_a_call_too_late_gives_way_to_a_nearer_one(now: int, expected: Granted | Amended) -> None:
+    """Phase 1 may wait for 180 s; `far` takes 4.2 s to reach, `near` 3 s, and both serve it."""
+    tables = parse(NEAR_AND_FAR).tables
+    state = advance(place_calls(start(tables, 2, 0), tables, 0b0001), None, now, tables)
+
+    assert expected == review(Proposal(stage=1), state, tables)
 
 
 def test_pedestrians_of_the_running_stage_are_not_left_behind() -> None:
