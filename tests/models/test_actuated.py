@@ -3,7 +3,7 @@ import pytest
 from intersection.detection import Channel
 from intersection.state import IntersectionState
 from models import actuated
-from tests.models.crossing import AREA, LEFT, LOOPS, SIDE, THROUGH, area, called, crossing, look, readings, running
+from tests.models.crossing import AREA, BUTTON, LEFT, LOOPS, SIDE, THROUGH, area, called, crossing, look, readings, running
 
 CONFIG = crossing(*LOOPS)
 COMING = {"advance main": {Channel.SINCE: 1.0}}
@@ -87,3 +87,20 @@ def test_an_area_is_judged_by_headway(count: float, queue: float, speed: float, 
     state = called(running(config, THROUGH, 0, 300), config, 200, 3)
 
     assert stage == actuated.make(config, passage_s=3.0).propose(look(state, seen)).stage
+
+
+@pytest.mark.parametrize(("now", "stage"), [(599, THROUGH), (600, SIDE)])
+def test_a_pedestrian_call_starts_the_maximum(now: int, stage: int) -> None:
+    """A push button for another stage counts as a call of its own."""
+    config = crossing(*LOOPS, *BUTTON)
+    state = called(running(config, THROUGH, 0, now), config, 200, 3, walkers=True)
+
+    assert stage == actuated.make(config, max_green_s=40.0).propose(look(state, readings(config, COMING))).stage
+
+
+def test_the_maximum_counts_from_the_arrival_at_the_earliest() -> None:
+    """A call that waited before the stage began takes nothing from its maximum green."""
+    policy = actuated.make(CONFIG, max_green_s=40.0)
+    state = called(running(CONFIG, THROUGH, 500, 899), CONFIG, 100, 3)
+
+    assert [THROUGH, SIDE] == [policy.propose(look(each, readings(CONFIG, COMING))).stage for each in (state, state._replace(now=900))]

@@ -49,3 +49,12 @@ def test_a_failed_detector_collects_as_one_vehicle() -> None:
     stages = [policy.propose(look(running(CONFIG, THROUGH, 0, now), seen)).stage for now in (1000, 1190, 1200)]
 
     assert [THROUGH, THROUGH, SIDE] == stages
+
+
+def test_the_minimum_green_is_kept() -> None:
+    """Whatever has been collected, a stage is not left before its minimum green."""
+    policy = sotl.make(CONFIG, enough=20.0, min_green_s=10.0)
+    seen = readings(CONFIG, {"area side": area(50)})
+    stages = [policy.propose(look(running(CONFIG, THROUGH, 0, now), seen)).stage for now in (80, 90, 99, 100)]
+
+    assert [THROUGH, THROUGH, THROUGH, SIDE] == stages

@@ -112,6 +112,37 @@ def test_it_follows_where_the_gate_went() -> None:
     assert THROUGH == policy.propose(look(running(CONFIG, SIDE, 0, 2000), readings(CONFIG))).stage
 
 
+def test_it_plans_anew_when_the_round_ends() -> None:
+    """What was counted in a cycle tells in the next one, not before."""
+    policy = planner()
+    before = policy.greens
+    policy.propose(look(running(CONFIG, LEFT, 0, 0), readings(CONFIG)))
+    busy = readings(CONFIG, {"stop_bar main": {Channel.COUNT: 60.0}})
+    policy.propose(look(running(CONFIG, LEFT, 0, 1200), busy))
+    within = policy.greens
+    policy.propose(look(running(CONFIG, SIDE, 0, 2400), busy))
+
+    assert (before, True) == (within, policy.greens[THROUGH] > before[THROUGH])
+
+
+def test_a_green_is_never_beyond_its_maximum() -> None:
+    """The gate would end a longer green anyway; the cycle is planned with what it grants."""
+    policy = planner(max_cycle_s=900.0)
+    policy.counts.total[:] = [1700.0, 0.0, 0.0]
+    policy.counts._since, policy.counts.window = 0, 36_000
+
+    assert 600 == policy.plan(36_000)[THROUGH]
+
+
+def test_a_lane_that_only_gives_way_counts_twice() -> None:
+    """Its saturation flow is half of a protected lane's."""
+    config = crossing(DetectorKind.STOP_BAR, protected_left=False)
+    policy = webster.make(config, saturation_vph=1800.0)
+    assert isinstance(policy, Webster)
+
+    assert 0.4 == pytest.approx(policy.ratios(np.array([0.0, 360.0, 0.0])).max())
+
+
 def test_the_sequence_is_the_first_patterns() -> None:
     """A plan's order is kept."""
     assert (THROUGH, LEFT, SIDE) == sequence(CONFIG)
