@@ -13,11 +13,10 @@ Workers are forked from a clean server that has imported the environments once, 
 """
 
 import os
-import signal as signals_of_the_system
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
-from multiprocessing import forkserver, get_context, resource_tracker
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -58,7 +57,6 @@ class SignalVecEnv(VecEnv):
         self.networks = tuple(networks)
         context = get_context("forkserver")
         context.set_forkserver_preload(["envs._vector_worker"])
-        _start_server()
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
         try:
@@ -201,16 +199,6 @@ class SignalVecEnv(VecEnv):
         process = self._processes[at]
         process.join(1.0)
         return SimulationError(f"the process that simulates {self.networks[at].scenario} ended (code {process.exitcode}); out of memory?")
-
-
-def _start_server() -> None:
-    """Start the server that workers are forked from deaf to Ctrl-C, so that none is interrupted while it is still importing."""
-    resource_tracker.ensure_running()  # it would lift the block that follows
-    heard = signals_of_the_system.pthread_sigmask(signals_of_the_system.SIG_BLOCK, {signals_of_the_system.SIGINT})
-    try:
-        forkserver.ensure_running()
-    finally:
-        signals_of_the_system.pthread_sigmask(signals_of_the_system.SIG_SETMASK, heard)
 
 
 def _derived(seed: int, at: int) -> int:

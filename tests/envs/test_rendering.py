@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from envs.intersection_env import IntersectionEnv
-from envs.rendering import LAMPS, words
+from envs.rendering import LAMPS, MOVING, STANDING, Colour, words
 
 Picture = NDArray[np.uint8]
 
@@ -28,9 +28,9 @@ def drawn(env: IntersectionEnv) -> Picture:
     return picture
 
 
-def coloured(picture: Picture, lamp: str) -> int:
-    """Count the pixels of a lamp's colour."""
-    return int((np.abs(picture.astype(int) - LAMPS[lamp]).max(axis=2) < 12).sum())
+def coloured(picture: Picture, colour: Colour) -> int:
+    """Count the pixels of a colour."""
+    return int((np.abs(picture.astype(int) - colour).max(axis=2) < 12).sum())
 
 
 def test_a_picture_is_rgb(env: IntersectionEnv) -> None:
@@ -47,19 +47,25 @@ def test_lamps_change_with_the_signal(env: IntersectionEnv) -> None:
     env.step(2)
     changing = drawn(env)
 
-    assert coloured(before, "G") > 50
-    assert coloured(before, "r") > 50
-    assert 0 == coloured(before, "y")
-    assert coloured(changing, "y") > 50
+    assert coloured(before, LAMPS["G"]) > 50
+    assert coloured(before, LAMPS["r"]) > 50
+    assert 0 == coloured(before, LAMPS["y"])
+    assert coloured(changing, LAMPS["y"]) > 50
 
 
-def test_vehicles_move(env: IntersectionEnv) -> None:
-    """Between two decisions the street's part of the picture changes."""
-    before = drawn(env)
-    env.step(0)
-    after = drawn(env)
+def test_vehicles_are_drawn(env: IntersectionEnv) -> None:
+    """Vehicles that stand before the red and vehicles that drive are drawn, in colours of their own; an empty street has neither."""
+    busy = drawn(env)
+    driving = 0
+    for _ in range(10):
+        env.step(0)
+        driving += coloured(drawn(env), MOVING)
+    env.reset(seed=1)
+    empty = drawn(env)
 
-    assert (before[:600] != after[:600]).any()
+    assert coloured(busy, STANDING) > 500
+    assert driving > 50
+    assert (0, 0) == (coloured(empty, STANDING), coloured(empty, MOVING))
 
 
 def test_pedestrians_and_crossings_are_drawn() -> None:

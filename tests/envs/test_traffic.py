@@ -179,8 +179,9 @@ def test_rewards_see_through_faults() -> None:
     assert reward < 0.0
 
 
-def test_sumo_dying_is_told_in_one_message() -> None:
-    """Where SUMO is killed in the middle of an episode, the next decision ends in one error; a new episode can begin."""
+@pytest.mark.parametrize("answer", [0, 1])
+def test_sumo_dying_is_told_in_one_message(answer: int) -> None:
+    """Where SUMO is killed in an episode, the next decision ends in one error, also where it shows lamps first; a new episode can begin."""
     traffic = Traffic(Options(duration=60.0, backend="traci"))
     traffic.reset(np.random.default_rng(1))
     traffic.step([0])
@@ -188,7 +189,7 @@ def test_sumo_dying_is_told_in_one_message() -> None:
     os.kill(sumo.pid, signal.SIGKILL)
 
     with pytest.raises(SimulationError) as error:
-        traffic.step([0])
+        traffic.step([answer])
     traffic.reset(np.random.default_rng(1))
     [verdict] = traffic.step([0])
     traffic.close()

@@ -62,9 +62,13 @@ def test_every_signal_is_a_slot(env: SignalVecEnv) -> None:
 def test_observations_are_padded_to_one_layout(env: SignalVecEnv) -> None:
     """A slot sees what its signal would see alone, spread over the layout."""
     env.seed(11)
-    observations = env.reset()
+    env.reset()
     alone = Traffic(Options(scenario="resco:cologne1", duration=60.0, backend="traci"))
     alone.reset(np.random.default_rng(11))
+    for _ in range(10):
+        observations, *_ = env.step(np.zeros(4, int))
+        alone.step([0])
+    observations = np.asarray(observations)
     expected = env.layout.pad(alone.observation(0), alone.specs[0])
     alone.close()
 
@@ -123,10 +127,10 @@ def episode(env: SignalVecEnv) -> list[list[Any]]:
 
 
 def test_seeds_repeat_in_fresh_workers() -> None:
-    """Two environments that are given the same seed show the same; copies of a network within one do not."""
+    """Environments that begin alike and are given the same seed show the same; copies of a network within one do not."""
     shown = []
-    for _ in range(2):
-        env = make_vector_env(Options(begin=25500.0, duration=200.0), workers=2)
+    for own in (1, 2):
+        env = make_vector_env(Options(begin=25500.0, duration=200.0), workers=2, seed=own)
         shown.append(episode(env))
         env.close()
 
@@ -256,6 +260,15 @@ def line(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
+def started(process: "subprocess.Popen[str]", count: int) -> list[int]:
+    """Wait until a process has so many descendants: a server, its tracker, and the workers that it has just forked."""
+    while True:
+        found = psutil.Process(process.pid).children(recursive=True)
+        if len(found) >= count:
+            return [child.pid for child in found]
+        time.sleep(0.005)
+
+
 def ended(pids: list[int], within: float = 20.0) -> bool:
     """Tell whether processes end within some seconds."""
     deadline = time.monotonic() + within
@@ -270,7 +283,7 @@ def ended(pids: list[int], within: float = 20.0) -> bool:
 def test_ctrl_c_ends_everything_without_a_word(script: "subprocess.Popen[str]", *, running: bool) -> None:
     """Ctrl-C reaches the whole process group; only the parent hears it, whether workers run or are still starting."""
     line(script)
-    pids = list(map(int, line(script).split())) if running else []
+    pids = list(map(int, line(script).split())) if running else started(script, 4)
     os.killpg(script.pid, signal.SIGINT)
     said, _ = script.communicate(timeout=60)
 
