@@ -1,7 +1,10 @@
 """Makes pattern 1 of a signal: the cycle, splits and offset of its own program, as far as they can be run."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from math import ceil
+from typing import NamedTuple
 
 from envs.signal_groups import Groups, Report
 from envs.signal_program import Reading
@@ -64,9 +67,20 @@ def pattern_of(reading: Reading, groups: Groups, tables: Tables, step: Tenths, r
     return pattern
 
 
+class _Lack(NamedTuple):
+    """A split that is too short, and by how much."""
+
+    entry: int
+    time: Tenths
+
+
 @dataclass
 class _Fit:
-    """Changes splits until a configuration with them is accepted, and until each can be kept."""
+    """Changes splits until a configuration with them is accepted, and until the gate can let each be kept.
+
+    Each split needs its minimum green and the way out; each group a bound that lasts through any stage that holds it; and a group that
+    goes on into a stage needs time for the longest service there.
+    """
 
     tables: Tables
     stages: list[int]
@@ -81,25 +95,25 @@ class _Fit:
                 self.splits.append(0)
 
     def lengthen(self) -> None:
-        """Lengthen splits until each holds its minimum green and the way out, and every group's last through all of its stages."""
-        for entry in range(len(self.stages)):
-            self.splits[entry] = max(self.splits[entry], self._shortest(entry))
-        for group in bits(self._covered()):
-            holding = [entry for entry, at in enumerate(self.stages) if self.tables.green[at] >> group & 1]
-            while (lacking := required_green(self.tables, group) - self._bounds()[group]) > 0:
-                self.splits[max(holding, key=self.splits.__getitem__)] += self._up(lacking)
+        """Lengthen splits until nothing lacks time."""
+        while (lack := next(self._lacks(), None)) is not None:
+            self.splits[lack.entry] += self._up(lack.time)
 
     def shorten(self, excess: Tenths) -> None:
-        """Take an excess from the splits that can spare it, most from those that can spare most."""
-        while excess > 0:
-            bounds = self._bounds()
-            spares = [self._spare(entry, bounds) for entry in range(len(self.stages))]
-            entry = spares.index(max(spares))
-            taken = min(spares[entry], self._up(excess / len(self.stages)), excess)
-            if taken <= 0:
-                return
-            self.splits[entry] -= taken
+        """Take an excess from the splits that can spare it, the longest first."""
+        able = set(range(len(self.stages)))
+        while excess > 0 and able:
+            entry = max(sorted(able), key=self.splits.__getitem__)
+            taken = min(excess, self._up(excess / len(self.stages)))
+            while taken > 0:
+                self.splits[entry] -= taken
+                if self.splits[entry] > 0 and next(self._lacks(), None) is None:
+                    break
+                self.splits[entry] += taken
+                taken = taken // 2 // self.step * self.step
             excess -= taken
+            if taken == 0:
+                able.remove(entry)
 
     def pattern(self, offset: Tenths) -> Pattern:
         """Make the pattern as it stands."""
@@ -118,20 +132,34 @@ class _Fit:
             total |= self.tables.green[at]
         return total
 
-    def _shortest(self, entry: int) -> Tenths:
-        # A walk can last through several stages; its room is a matter of the group's bound.
-        at, following = self.stages[entry], self.stages[(entry + 1) % len(self.stages)]
-        green = max(self.tables.groups[group].min_green for group in bits(self.tables.green[at]))
-        return self._up(green + self.tables.move(at, following).duration)
+    def _lacks(self) -> Iterator[_Lack]:
+        """Find what the splits are too short for, and which of them to lengthen."""
+        tables, count = self.tables, len(self.stages)
+        moves = [tables.move(at, self.stages[(entry + 1) % count]).duration for entry, at in enumerate(self.stages)]
+        for entry, at in enumerate(self.stages):
+            # A walk can last through several stages; its room is a matter of the group's bound.
+            green = max(tables.groups[group].min_green for group in bits(tables.green[at]))
+            if self.splits[entry] < green + moves[entry]:
+                yield _Lack(entry, green + moves[entry] - self.splits[entry])
+        bounds = replace(tables, patterns=(self.pattern(0),)).max_green[1]
+        for group in bits(self._covered()):
+            holding = [entry for entry, at in enumerate(self.stages) if tables.green[at] >> group & 1]
+            lacking = required_green(tables, group) - bounds[group]
+            if lacking > 0:
+                yield _Lack(max(holding, key=self.splits.__getitem__), lacking)
+        # The gate lets no green go on into a stage through which it may not last.
+        for entry, at in enumerate(self.stages):
+            before = self.stages[entry - 1]
+            service = tables.service[at] + tables.longest_move(before, at) - moves[entry - 1]
+            for group in bits(tables.green[before] & tables.green[at]) if at != before else ():
+                lacking = service - self._lasts(group, entry)
+                if lacking > 0:
+                    yield _Lack(entry, lacking)
 
-    def _bounds(self) -> tuple[Tenths, ...]:
-        """Give the longest green of each group in the pattern, as the core counts it."""
-        return replace(self.tables, patterns=(self.pattern(0),)).max_green[1]
-
-    def _spare(self, entry: int, bounds: tuple[Tenths, ...]) -> Tenths:
-        held = bits(self.tables.green[self.stages[entry]])
-        spare = min(self.splits[entry] - self._shortest(entry), *(bounds[group] - required_green(self.tables, group) for group in held))
-        return spare // self.step * self.step
+    def _lasts(self, group: int, entry: int) -> Tenths:
+        """Tell how long a group stays green from the beginning of an entry on, at most a cycle."""
+        ahead = [(entry + on) % len(self.stages) for on in range(len(self.stages))]
+        return sum(self.splits[at] for at in takewhile(lambda at: self.tables.green[self.stages[at]] >> group & 1, ahead))
 
     def _up(self, time: float) -> Tenths:
         return ceil(time / self.step - 1e-9) * self.step

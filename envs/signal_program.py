@@ -198,7 +198,7 @@ def read_stages(program: Program, links: Links) -> Reading:
     plain, kinds = [], []
     for state in program.states:
         letters = list(state.state[:count].translate(_PLAIN))
-        greens = any(letter in "Gg" for letter in letters)
+        greens = any(letter in "Gg" for letter in state.state.translate(_PLAIN))
         for index in unconnected:
             letters[index] = "r"
         for index in bits(links.crossings):
