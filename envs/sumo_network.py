@@ -261,7 +261,7 @@ class _Wanted:
 def _reason_to_skip(links: Links, programs: Mapping[str, Program]) -> str:
     """Say why a signal is no matter of stages, if so."""
     if not links.links:
-        return "it controls no link" if programs else "a rail signal"
+        return "it controls no link"
     nodes = {connection.getJunction().getType() for link in links.links for connection in link.connections}
     if not programs and any(kind.startswith("rail") for kind in nodes):
         return "a rail signal"

@@ -1,5 +1,6 @@
 import dataclasses
 import re
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
@@ -82,6 +83,12 @@ def causes(network: Network) -> str:
     return "\n".join(f"{note.cause} -> {note.effect}" for note in network.notes)
 
 
+@cache
+def network_of(net: Path, preset: str = "resco", stages: Kind = "program") -> Network:
+    """Import a whole network, once for all tests."""
+    return import_network(net, timing=PRESETS[preset], stages=stages)
+
+
 def only(network: Network) -> SumoSignal:
     """Take the only signal of a network."""
     (signal,) = network.signals
@@ -103,7 +110,7 @@ def splits(signal: SumoSignal) -> list[tuple[str, float]]:
 @pytest.mark.parametrize("net", NETS, ids=_name)
 def test_every_network_imports(net: Path, preset: str, stages: Kind) -> None:
     """RESCO's networks and our own import with both presets and both kinds of stages; each link is accounted for, each note explained."""
-    network = import_network(net, timing=PRESETS[preset], stages=stages)
+    network = network_of(net, preset, stages)
     ids = {signal.id for signal in network.signals}
     for signal in network.signals:
         grouped = [link for group in signal.links for link in group]
@@ -118,7 +125,7 @@ def test_every_network_imports(net: Path, preset: str, stages: Kind) -> None:
 @pytest.mark.parametrize("net", NETS, ids=_name)
 def test_a_network_reads_back_as_it_was_written(net: Path, tmp_path: Path) -> None:
     """A signal that is read back from its file is equal to the one that was written, and its file marks it as not approved."""
-    network = import_network(net, timing=STREET)
+    network = network_of(net, "street")
 
     paths = write_network(network, tmp_path)
 
@@ -129,7 +136,7 @@ def test_a_network_reads_back_as_it_was_written(net: Path, tmp_path: Path) -> No
 
 def test_resco_rebuilds_the_greens_that_return_by_yellow() -> None:
     """Of RESCO's 73 signals 27 show a green, a yellow and a green again on some link, and each has its note."""
-    networks = [import_network(net) for net in RESCO_NETS]
+    networks = [network_of(net) for net in RESCO_NETS]
 
     assert 73 == sum(len(network.signals) for network in networks)
     assert 27 == sum("by yellow back to green" in note.cause for network in networks for note in network.notes)
@@ -137,7 +144,7 @@ def test_resco_rebuilds_the_greens_that_return_by_yellow() -> None:
 
 def test_a_program_with_conflicting_greens_is_mended() -> None:
     """gneJ210 makes merging foes green together, 6 and 8, 7 and 9; those that give way are permissive, and the rest is as it was."""
-    network = import_network(resco("ingolstadt7").with_suffix(".net.xml"))
+    network = network_of(resco("ingolstadt7").with_suffix(".net.xml"))
     signal = next(signal for signal in network.signals if signal.id == "gneJ210")
     notes = [note for note in network.notes if note.signal == "gneJ210" and "both protected" in note.cause]
 
@@ -147,7 +154,7 @@ def test_a_program_with_conflicting_greens_is_mended() -> None:
 
 def test_sensing_follows_short_lanes_upstream() -> None:
     """gneJ143 controls lanes of 0.92 m; their areas see 200 m upstream, through an unsignalised junction, and loops lie beyond it."""
-    network = import_network(resco("ingolstadt7").with_suffix(".net.xml"))
+    network = network_of(resco("ingolstadt7").with_suffix(".net.xml"))
     signal = next(signal for signal in network.signals if signal.id == "gneJ143")
     area = signal.segments["area:10425609#1_2"]
 
@@ -161,7 +168,7 @@ def test_sensing_follows_short_lanes_upstream() -> None:
 @pytest.mark.parametrize("net", NETS, ids=_name)
 def test_the_program_can_be_followed_through_the_gate(net: Path, preset: str) -> None:
     """A plan that follows pattern 1 stays in step with it, with calls everywhere, and the gate has to amend nothing but yellow traps."""
-    for signal in import_network(net, timing=PRESETS[preset]).signals:
+    for signal in network_of(net, preset).signals:
         tables, pattern, policy = signal.config.tables, signal.config.patterns[0], FixedTime(signal.config)
         names = [stage.name for stage in signal.config.stages]
         state = start(tables, names.index(pattern.sequence[pattern.stage_at(pattern.position(0))]), 0)
@@ -346,13 +353,33 @@ def test_a_group_of_two_minds_is_split(plain: Path, tmp_path: Path) -> None:
     assert ((0,), (1,), (2,), (3,)) == only(network).links
 
 
-def test_a_link_left_out_of_its_only_stage_gets_one(plain: Path, tmp_path: Path) -> None:
-    """Where neither of two foes gives way by the junction's table, one is red in that stage, and another stage serves it."""
-    net = tmp_path / "blind.net.xml"
-    blind = re.sub(r'(<request index="\d" response=")\d+"', r'\g<1>0000"', plain.read_text(encoding="utf-8"))
-    net.write_text(blind, encoding="utf-8")
+def test_stages_that_are_alike_when_mended_become_one(plain: Path, tmp_path: Path) -> None:
+    """The last stage of the cycle is what the first is mended to: together they are one, which begins before the cycle does."""
+    signal = only(imported(plain, tmp_path, "GrGG 30", "yryy 3", "rGrr 30", "ryrr 3", "GrgG 20"))
 
-    network = imported(net, tmp_path, "GrGr 30", "yryr 3", "rGrr 30", "ryrr 3", "rrrG 30", "rrry 3")
+    assert [("GrgG", 53), ("rGrr", 33)] == splits(signal)
+    assert 860 - 200 == signal.config.patterns[0].offset
+
+
+@pytest.fixture
+def blind(plain: Path, tmp_path: Path) -> Path:
+    """Give the crossroads a table by which nobody gives way."""
+    net = tmp_path / "blind.net.xml"
+    text = re.sub(r'(<request index="\d" response=")\d+"', r'\g<1>0000"', plain.read_text(encoding="utf-8"))
+    net.write_text(text, encoding="utf-8")
+    return net
+
+
+def test_foes_of_which_none_gives_way_are_parted(blind: Path, tmp_path: Path) -> None:
+    """Of four links green at once, those remain that are no foes of each other."""
+    network = imported(blind, tmp_path, "GGGG 30", "yyyy 3", "Grrr 9", "yrrr 3", "rGrr 9", "ryrr 3", "rrGr 9", "rryr 3", "rrrG 9", "rrry 3")
+
+    assert ["rrGG", "Grrr", "rGrr", "rrGr", "rrrG"] == shown(only(network))
+
+
+def test_a_link_left_out_of_its_only_stage_gets_one(blind: Path, tmp_path: Path) -> None:
+    """Where neither of two foes gives way by the junction's table, one is red in that stage, and another stage serves it."""
+    network = imported(blind, tmp_path, "GrGr 30", "yryr 3", "rGrr 30", "ryrr 3", "rrrG 30", "rrry 3")
 
     assert ["rrGr", "rGrr", "rrrG", "Grrr"] == shown(only(network))
     assert "links 0 are red in it" in causes(network)
