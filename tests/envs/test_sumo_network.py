@@ -242,6 +242,15 @@ def test_clearances_are_those_of_the_scenario(plain: Path, tmp_path: Path) -> No
     assert [(40, 20), (40, 10)] == [(time.yellow_change, time.red_clearance) for time in times]
 
 
+def test_the_least_red_clearance_of_the_program_counts(plain: Path, tmp_path: Path) -> None:
+    """Where a program leaves 4 s after one green of a phase and 2 s after another, 2 s are enough for it."""
+    states = ("GGrr 30", "yyrr 3", "rrrr 4", "rrGG 30", "rryy 3", "GGrr 30", "yyrr 3", "rrrr 2", "rrgG 20", "rryy 3")
+
+    times = [phase.timing for phase in only(imported(plain, tmp_path, *states, timing=Timing())).config.phases]
+
+    assert 20 == times[0].red_clearance
+
+
 def test_a_yellow_of_the_preset_outranks_the_program(plain: Path, tmp_path: Path) -> None:
     """The benchmark preset has 3 s of yellow and no red clearance, whatever the program shows."""
     times = [phase.timing for phase in only(imported(plain, tmp_path, "GGrr 30", "yyrr 5", "rrrr 2", "rrGG 30", "rryy 5")).config.phases]
@@ -532,6 +541,16 @@ def test_a_cycle_too_short_is_lengthened(plain: Path, tmp_path: Path) -> None:
     assert "the cycle is 16 s instead of 10 s" in causes(network)
 
 
+def test_a_walk_keeps_its_split_when_another_is_lengthened(walked: Path, tmp_path: Path) -> None:
+    """The longest split holds just its walk and clearance, so the time comes from the next one that can spare it."""
+    greens = ("gGggrrrrgGggrrrroGoG 13", "rrrrgGggrrrrgGggoror 12", "rrrrgrrrrrrrgrrroror 2")
+    yellows = ("yyyyrrrryyyyrrrroror 3", "rrrryyyyrrrryyyyoror 3", "rrrryrrrrrrryrrroror 3")
+
+    signal = only(imported(walked, tmp_path, *(state for pair in zip(greens, yellows, strict=True) for state in pair)))
+
+    assert [16, 12, 8] == [split for _, split in splits(signal)]
+
+
 def test_a_long_red_raises_the_maximum_wait(plain: Path, tmp_path: Path) -> None:
     """A program with a red of 303 s can only be followed with a longer maximum wait, which is noted."""
     network = imported(plain, tmp_path, "GGrr 300", "yyrr 3", "rrGG 30", "rryy 3")
@@ -674,6 +693,7 @@ def test_crossings_have_walks_by_their_length(walked: Path) -> None:
     button = next(detector for detector in signal.config.detectors if detector.id == "button::B_c0")
 
     assert [(70, 60), (70, 60)] == [(time.walk, time.ped_clearance) for time in times]
+    assert [(0, 30), (0, 30)] == [(time.yellow_change, time.red_clearance) for time in times]
     assert "crossing :B_c0, :B_c2" == next(phase.name for phase in signal.config.phases if phase.number in button.phases)
     assert ":B_c0_0" == signal.segments["button::B_c0"][0].lane
     assert {":B_w0_0", ":B_w1_0"} == {segment.lane for segment in signal.segments["button::B_c0"][1:]}
@@ -695,6 +715,17 @@ def test_right_turns_give_way_to_pedestrians(walked: Path) -> None:
 
     assert number[4] in stage.permissive
     assert (number[4], number[19]) in signal.config.compatibility.yields
+
+
+def test_links_of_one_lane_do_not_conflict(plain: Path, tmp_path: Path) -> None:
+    """Vehicles of one lane follow each other, whatever the junction's table says of their connections."""
+    net = tmp_path / "foes.net.xml"
+    text = plain.read_text(encoding="utf-8")
+    text = re.sub(r'(<request index="2".*?foes=")0011"', r'\g<1>1011"', text)
+    net.write_text(re.sub(r'(<request index="3".*?foes=")0010"', r'\g<1>0110"', text), encoding="utf-8")
+
+    assert text != plain.read_text(encoding="utf-8")
+    assert ["GGrr", "rrGG"] == shown(only(import_network(net)))
 
 
 def test_a_controlled_lane_inside_a_junction(plain: Path, tmp_path: Path) -> None:
