@@ -229,6 +229,8 @@ class Simulation:
         for at, signal in enumerate(self.signals):
             discharged = sensors.discharged(at) if self._discharging[at] else 0
             signal.state = place_calls(signal.state, signal.tables, calls[at], pressed[at] if pressed else 0, discharged)
+            if signal.tables.pedestrians:  # a walk that is called in a green begins now
+                self._show(signal)
 
     def readings(self, signal: int) -> Readings:
         """Give what the detectors of a signal said last; a view that the next reading changes."""

@@ -154,6 +154,7 @@ def network_of(
         timing=timing,
         stages=stages,
         sensing_range=sensing_range,
+        begin=scenario.begin,
     )
 
 
