@@ -1,4 +1,11 @@
-"""Small configurations as text, for tests that change one line of them."""
+"""Small configurations: as text, for tests that change one line of them, and made by hand where the times are the point."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from intersection.compatibility import Compatibility, Stage
+from intersection.config import IntersectionConfig
+from intersection.phase import Phase, PhaseTiming
 
 GOOD = """
 version = 1
@@ -178,3 +185,25 @@ protected = [1, 3]
 name = "east"
 protected = [2]
 """
+
+
+def signal(
+    *stages: Stage,
+    timings: dict[int, dict[str, int]],
+    conflicts: Iterable[tuple[int, int]],
+    yields: Iterable[tuple[int, int]] = (),
+    flags: dict[int, dict[str, bool]] | None = None,
+    **more: Any,
+) -> IntersectionConfig:
+    """Make a signal of phases that are alike but for the given times: minimum green 5 s, yellow 3 s, bounds of 900 s."""
+    alike = {"min_green": 50, "max_green": 9_000, "yellow_change": 30, "max_wait": 9_000, "ped_max_wait": 9_000}
+    phases = tuple(
+        Phase(number=number, name=f"phase {number}", timing=PhaseTiming(**alike | times), **(flags or {}).get(number, {}))
+        for number, times in timings.items()
+    )
+    return IntersectionConfig(name="signal", phases=phases, compatibility=Compatibility.of(conflicts, yields), stages=stages, **more)
+
+
+def stage(name: str, protected: Iterable[int], permissive: Iterable[int] = ()) -> Stage:
+    """Name a stage's phases."""
+    return Stage(name=name, protected=frozenset(protected), permissive=frozenset(permissive))
