@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from intersection.config import IntersectionConfig
-from intersection.detection import Channel, DetectorKind, Readings, Values
+from intersection.detection import Channel, Detector, DetectorKind, Readings, Values
 from intersection.observation import Observation
 from intersection.phase import Tenths
 from intersection.shield import Proposal
@@ -37,21 +37,35 @@ def stage_weights(config: IntersectionConfig, kind: DetectorKind, permissive: fl
     Returns:
         float32, shape (stages, detectors of the configuration), 0 to 1.
     """
+    return _weights(config, kind, permissive, lambda phases: sum(phases) / len(phases))
+
+
+def departure_weights(config: IntersectionConfig, permissive: float) -> Values:
+    """Tell how freely each stage lets vehicles into a departure: as the phase of most weight that leads there.
+
+    Args:
+        config: the signal's configuration.
+        permissive: the weight of a phase whose green gives way; that of a protected one is 1.
+
+    Returns:
+        float32, shape (stages, detectors of the configuration), 0 to 1.
+    """
+    return _weights(config, DetectorKind.DEPARTURE, permissive, max)
+
+
+def _weights(config: IntersectionConfig, kind: DetectorKind, permissive: float, together: Callable[[list[float]], float]) -> Values:
     tables = config.tables
-    shares = np.zeros((tables.size, len(config.detectors)), np.float32)
-    for at, detector in enumerate(config.detectors):
-        if detector.kind is kind:
-            for phase in detector.phases:
-                shares[tables.index[phase], at] = 1.0 / len(detector.phases)
-    greens = np.array(
-        [
-            [float(protected >> group & 1) or permissive * (yielding >> group & 1) for group in range(tables.size)]
-            for protected, yielding in zip(tables.protected, tables.permissive, strict=True)
-        ],
-        np.float32,
-    )
-    weights: Values = greens @ shares
-    return weights
+
+    def weigh(stage: int, detector: Detector) -> float:
+        if detector.kind is not kind or not detector.phases:
+            return 0.0
+        groups = [tables.index[phase] for phase in detector.phases]
+        return together(
+            [1.0 if tables.protected[stage] >> at & 1 else permissive if tables.permissive[stage] >> at & 1 else 0.0 for at in groups]
+        )
+
+    weights = [[weigh(stage, detector) for detector in config.detectors] for stage in range(len(tables.stages))]
+    return np.array(weights, np.float32).reshape(len(tables.stages), len(config.detectors))
 
 
 def vehicles(readings: Readings, moving: float, halting: float) -> Values:

@@ -11,18 +11,18 @@ from intersection.detection import DetectorKind, Values
 from intersection.observation import Observation
 from intersection.policy import Policy
 from models._parameters import settle, tenths
-from models._scores import Greedy, stage_weights, vehicles
+from models._scores import Greedy, departure_weights, stage_weights, vehicles
 
 SENSORS: tuple[DetectorKind, ...] = (DetectorKind.AREA, DetectorKind.DEPARTURE)
 
 GRID: Mapping[str, tuple[float, ...]] = {
     "max_wait_s": (90.0, 150.0),
     "min_green_s": (5.0, 10.0),
-    "moving": (0.0, 1.0),
-    "permissive": (0.3, 0.5, 0.7),
+    "moving": (0.0, 0.3, 1.0),
+    "permissive": (0.3, 0.7),
 }
 
-DEFAULTS: Mapping[str, float] = {"max_wait_s": 120.0, "min_green_s": 5.0, "moving": 0.0, "permissive": 0.5, "stay": 0.0}
+DEFAULTS: Mapping[str, float] = {"max_wait_s": 120.0, "min_green_s": 5.0, "moving": 0.3, "permissive": 0.3, "stay": 0.0}
 
 
 def make(config: IntersectionConfig, **parameters: float) -> Policy:
@@ -32,7 +32,7 @@ def make(config: IntersectionConfig, **parameters: float) -> Policy:
         config: the signal's configuration.
         parameters: `moving`, the weight of every vehicle beside the weight 1 of standing ones; `max_wait_s`, the wait after which a
             call comes first, in seconds; `min_green_s`, how long a stage is kept, in seconds; `permissive`, the weight of lanes
-            whose green gives way.
+            whose green gives way; `stay`, by what share of its score the running stage must be outdone.
 
     Raises:
         UnknownNameError: there is no such parameter.
@@ -40,7 +40,7 @@ def make(config: IntersectionConfig, **parameters: float) -> Policy:
     """
     given = settle("max_pressure", DEFAULTS, parameters)
     permissive, moving = given["permissive"], given["moving"]
-    weights: Values = stage_weights(config, DetectorKind.AREA, permissive) - stage_weights(config, DetectorKind.DEPARTURE, permissive)
+    weights: Values = stage_weights(config, DetectorKind.AREA, permissive) - departure_weights(config, permissive)
 
     def score(observation: Observation) -> Values:
         scores: Values = weights @ vehicles(observation.readings, moving, 1.0)

@@ -12,10 +12,9 @@ from models._scores import Greedy, stage_weights, vehicles
 SENSORS: tuple[DetectorKind, ...] = (DetectorKind.AREA,)
 
 GRID: Mapping[str, tuple[float, ...]] = {
-    "halting": (0.0, 1.0),
-    "max_wait_s": (90.0, 150.0),
-    "min_green_s": (5.0, 10.0),
-    "permissive": (0.3, 0.5, 0.7),
+    "min_green_s": (5.0, 10.0, 20.0),
+    "permissive": (0.3, 0.7),
+    "stay": (0.0, 0.2, 0.5, 1.0),
 }
 
 DEFAULTS: Mapping[str, float] = {"halting": 1.0, "max_wait_s": 120.0, "min_green_s": 5.0, "permissive": 0.5, "stay": 0.0}
@@ -28,7 +27,7 @@ def make(config: IntersectionConfig, **parameters: float) -> Policy:
         config: the signal's configuration.
         parameters: `halting`, the weight that a standing vehicle has besides that of every vehicle; `max_wait_s`, the wait after
             which a call comes first, in seconds; `min_green_s`, how long a stage is kept, in seconds; `permissive`, the weight of
-            lanes whose green gives way.
+            lanes whose green gives way; `stay`, by what share of its score the running stage must be outdone.
 
     Raises:
         UnknownNameError: there is no such parameter.

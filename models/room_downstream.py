@@ -1,7 +1,7 @@
 """Runs the stage with the most vehicles before it that find room on the lanes they go to.
 
-A green before a full lane lets nobody go, and blocks the junction for the others. So each lane's vehicles count by the room that its
-phases' departures still have: all of it up to a share of their storage, none where they are full.
+A green before a full lane lets nobody go, and blocks the junction for the others. So each lane's vehicles count by the room that the
+queues on its phases' departures leave: all of it up to a share of their storage, none where a queue fills them.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ from models._scores import Greedy, stage_weights, vehicles
 SENSORS: tuple[DetectorKind, ...] = (DetectorKind.AREA, DetectorKind.DEPARTURE)
 
 GRID: Mapping[str, tuple[float, ...]] = {
-    "halting": (0.0, 1.0),
     "max_wait_s": (90.0, 150.0),
-    "min_green_s": (5.0, 10.0),
+    "min_green_s": (5.0, 10.0, 20.0),
+    "open_share": (0.0, 0.5),
     "permissive": (0.3, 0.7),
 }
 
@@ -55,7 +55,7 @@ class Room:
 
     def shares(self, readings: Readings) -> Values:
         """Give for each approach the mean room of its departures, 0 to 1; all of it where no departure is seen or one has failed."""
-        room = self.start - self.fall * readings.values[Channel.COUNT]
+        room = self.start - self.fall * readings.values[Channel.QUEUE]
         np.minimum(room, 1.0, out=room)
         np.maximum(room, 0.0, out=room)
         if np.count_nonzero(readings.valid) < readings.valid.size:
@@ -71,7 +71,8 @@ def make(config: IntersectionConfig, **parameters: float) -> Policy:
         config: the signal's configuration.
         parameters: `halting`, the weight that a standing vehicle has besides that of every vehicle; `max_wait_s`, the wait after
             which a call comes first, in seconds; `min_green_s`, how long a stage is kept, in seconds; `open_share`, the share of its
-            storage up to which a departure takes everybody; `permissive`, the weight of lanes whose green gives way.
+            storage up to which a departure takes everybody; `permissive`, the weight of lanes whose green gives way; `stay`, by what
+            share of its score the running stage must be outdone.
 
     Raises:
         UnknownNameError: there is no such parameter.

@@ -7,8 +7,8 @@ BEFORE = {"area main": area(9, 9), "area side": area(1, 1)}
 
 
 def chosen(downstream: float, *, failed: tuple[str, ...] = ()) -> int | None:
-    """Say what it chooses between a long queue that leads to so many vehicles, in room for ten, and a short one."""
-    seen = readings(CONFIG, {**BEFORE, "departure out": area(downstream)}, failed=failed)
+    """Say what it chooses between a long queue that leads to so many standing vehicles, in room for ten, and a short one."""
+    seen = readings(CONFIG, {**BEFORE, "departure out": area(10, downstream)}, failed=failed)
     return room_downstream.make(CONFIG, open_share=0.5).propose(look(LATER, seen)).stage
 
 
