@@ -46,33 +46,20 @@ Api: TypeAlias = Any
 Net: TypeAlias = Any
 """A sumolib.net.Net."""
 
-Reader: TypeAlias = Callable[[], list[list[Any]]]
-"""Reads what `SumoSession.reader` was told to: one list a variable, in the order asked, with one value an object."""
-
 PATIENCE = 60.0
 """How long a SUMO process may take to answer its first call, or to write its last output, in seconds."""
 
-_VARIABLES = {
-    "getCO2Emission": 0x60,
-    "getJamLengthMeters": 0x19,
-    "getJamLengthVehicle": 0x18,
-    "getLastStepHaltingNumber": 0x14,
-    "getLastStepMeanSpeed": 0x11,
-    "getLastStepOccupancy": 0x13,
-    "getLastStepVehicleIDs": 0x12,
-    "getLastStepVehicleNumber": 0x10,
-    "getRedYellowGreenState": 0x20,
-    "getTimeSinceDetection": 0x16,
-    "getWaitingTime": 0x7A,
-}
-"""What a reader can read, and its number in the TraCI protocol (traci.constants)."""
-
-
 _SUBSCRIBED = {
-    "edge": ("getLastStepVehicleNumber",),
-    "lane": ("getLastStepVehicleNumber", "getLastStepHaltingNumber", "getLastStepMeanSpeed", "getLastStepVehicleIDs"),
+    "edge": {"getLastStepVehicleNumber": 0x10},
+    "lane": {
+        "getLastStepVehicleNumber": 0x10,
+        "getLastStepMeanSpeed": 0x11,
+        "getLastStepVehicleIDs": 0x12,
+        "getLastStepHaltingNumber": 0x14,
+    },
 }
-"""What `getter` subscribes to together: a second subscription to the same object would replace the first."""
+"""What `getter` subscribes to, with its number in the TraCI protocol (traci.constants): all of an object's together, since a second
+subscription to the same object would replace the first."""
 
 
 def sumo_version() -> str:
@@ -308,7 +295,7 @@ class SumoSession:
             raise self._failed("SUMO failed", error) from error
 
     def load(self, *, seed: int, **changes: Any) -> None:
-        """Begin again with another seed. Whatever was bound from `api` or made by `reader` before is void.
+        """Begin again with another seed. Whatever was bound from `api` or made by `getter` before is void.
 
         Args:
             seed: SUMO's seed.
@@ -336,31 +323,9 @@ class SumoSession:
             self._open = False
             self._check(self._run.outputs)
 
-    def reader(self, domain: str, ids: Sequence[str], variables: Sequence[str]) -> Reader:
-        """Make a function that reads variables of many objects after a step, in the backend's fastest way.
-
-        Args:
-            domain: "lane", "edge", "inductionloop", "lanearea" or "trafficlight".
-            ids: the objects.
-            variables: names of the domain's getters, such as "getLastStepVehicleNumber".
-
-        Raises:
-            UnknownNameError: a variable that no reader reads.
-            SimulationError: SUMO knows no such object.
-        """
-        for variable in variables:
-            if variable not in _VARIABLES:
-                raise UnknownNameError("variable", variable, _VARIABLES)
-        with self.translating():
-            return self._driver.reader(domain, ids, variables)
-
     def getter(self, domain: str, name: str) -> Callable[[str], Any]:
         """Give the fastest form of a function that reads one thing of one object, such as lane.getLastStepVehicleNumber."""
         return self._driver.getter(domain, name)
-
-    def lane_reader(self, lanes: Sequence[str], variables: Sequence[str]) -> Reader:
-        """Make a function that reads variables of many lanes; see `reader`."""
-        return self.reader("lane", lanes, variables)
 
     def __enter__(self) -> Self:
         return self
@@ -410,8 +375,6 @@ class _Driver(Protocol):
     def start(self, arguments: list[str]) -> None: ...
 
     def load(self, arguments: list[str]) -> None: ...
-
-    def reader(self, domain: str, ids: Sequence[str], variables: Sequence[str]) -> Reader: ...
 
     def getter(self, domain: str, name: str) -> Callable[[str], Any]: ...
 
@@ -466,13 +429,6 @@ class _Libsumo:
             getattr(self.api, domain), name
         )
         return found
-
-    def reader(self, domain: str, ids: Sequence[str], variables: Sequence[str]) -> Reader:
-        getters = [self.getter(domain, variable) for variable in variables]
-        for getter in getters:
-            for name in ids:
-                getter(name)
-        return lambda: [list(map(getter, ids)) for getter in getters]
 
     def words(self, error: Exception) -> str:
         return _clean(self._said) or _clean(str(error))
@@ -547,10 +503,10 @@ class _Traci:
         """Read by subscription what is read of every lane and edge after each step: one round trip brings all of it."""
         objects = getattr(self.api, domain)
         plain: Callable[[str], Any] = getattr(objects, name)
-        if name not in _SUBSCRIBED.get(domain, ()):
+        variables = _SUBSCRIBED.get(domain, {})
+        if name not in variables:
             return plain
-        number = _VARIABLES[name]
-        numbers = [_VARIABLES[each] for each in _SUBSCRIBED[domain]]
+        number, numbers = variables[name], list(variables.values())
         results = objects.getAllSubscriptionResults()
 
         def read(object_: str) -> Any:  # noqa: ANN401  # as many types as SUMO has variables
@@ -559,14 +515,6 @@ class _Traci:
             return results[object_][number]
 
         return read
-
-    def reader(self, domain: str, ids: Sequence[str], variables: Sequence[str]) -> Reader:
-        numbers = [_VARIABLES[variable] for variable in variables]
-        objects = getattr(self.api, domain)
-        for name in ids:
-            objects.subscribe(name, numbers)
-        results = objects.getAllSubscriptionResults()
-        return lambda: [[results[name][number] for name in ids] for number in numbers]
 
     def words(self, error: Exception) -> str:
         if self._process is None or self._log is None:

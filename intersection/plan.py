@@ -9,9 +9,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from intersection.errors import ConfigError
 from intersection.phase import Tenths
 
-DAY: Tenths = 864_000
-"""The tenths of a second in a day of 24 hours."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pattern:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -144,28 +144,13 @@ class _Keeper(BaseCallback):
         with TemporaryDirectory(prefix=".phasewise-", dir=self._out.parent) as folder:
             path = Path(folder) / self._out.name
             self.model.save(path)
-            described = self._describe(float("nan"))
-            add_description(path, described)
+            add_description(path, replace(self.best, steps=self.num_timesteps))
             self._delay = self._validate(path)
             if self._found and self._delay >= self.best.validation_delay_s:
                 return
             self.model.save(path)
-            self.best, self._found = self._describe(self._delay), True
+            self.best, self._found = replace(self.best, steps=self.num_timesteps, validation_delay_s=self._delay), True
             add_description(path, self.best)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
             os.replace(path, self._out)
-
-    def _describe(self, delay: float) -> Description:
-        best = self.best
-        return Description(
-            algorithm=best.algorithm,
-            observation=best.observation,
-            preset=best.preset,
-            scenario=best.scenario,
-            period=best.period,
-            layout=best.layout,
-            seed=best.seed,
-            steps=self.num_timesteps,
-            validation_delay_s=delay,
-        )

@@ -15,11 +15,10 @@ import pytest
 from envs.errors import SimulationError
 from envs.scenario import Scenario, find
 from envs.sumo_session import Backend, SumoSession
-from intersection.errors import UnknownNameError
 
 BEGIN = 25200.0
 LANES = ("28198821#3_0", "28198821#3_1", "-32038056#3_0")
-READ = ("getLastStepVehicleNumber", "getLastStepHaltingNumber", "getLastStepVehicleIDs", "getLastStepOccupancy")
+READ = ("getLastStepVehicleNumber", "getLastStepHaltingNumber", "getLastStepMeanSpeed", "getLastStepVehicleIDs", "getLastStepOccupancy")
 
 
 def fresh_process(script: str, *arguments: object) -> str:
@@ -62,35 +61,31 @@ class SessionContract:
 
         assert session.now == BEGIN + 30
 
-    def test_reads_lanes(self, session: SumoSession) -> None:
-        """A reader returns, for each variable and lane, what the getters return, at every step."""
-        read = session.lane_reader(LANES, READ)
-        empty = read()
+    @pytest.mark.parametrize("variable", READ)
+    def test_getters_read_what_the_api_reads(self, session: SumoSession, variable: str) -> None:
+        """A getter returns what the function of its name returns, at every step, for lanes that others are asked about too."""
+        read, other = session.getter("lane", variable), session.getter("lane", READ[0])
+        before = [read(lane) for lane in LANES]
         session.step_to(BEGIN + 100)
-        read()
-        session.step_to(BEGIN + 105)
+        seen = [other(lane) for lane in LANES]
 
-        assert [[0, 0, 0], [0, 0, 0], [(), (), ()], [0.0, 0.0, 0.0]] == empty
-        assert [[getattr(session.api.lane, variable)(lane) for lane in LANES] for variable in READ] == read()
-        assert sum(read()[0]) > 0
+        assert not any(value for value in before if value != session.api.lane.getMaxSpeed(LANES[0]))
+        assert [getattr(session.api.lane, variable)(lane) for lane in LANES] == [read(lane) for lane in LANES]
+        assert sum(seen) > 0
 
-    def test_readers_share_lanes(self, session: SumoSession) -> None:
-        """Two readers of the same lane both read their own variables."""
-        first, second = session.lane_reader(LANES, READ[:1]), session.lane_reader(LANES, READ[1:2])
+    def test_getters_read_vehicles_and_edges(self, session: SumoSession) -> None:
+        """Edges count the vehicles of their lanes, and a vehicle tells its own speed."""
         session.step_to(BEGIN + 100)
+        edge, count = LANES[0].rpartition("_")[0], session.getter("lane", READ[0])
+        vehicle = session.api.vehicle.getIDList()[0]
 
-        assert [session.api.lane.getLastStepVehicleNumber(lane) for lane in LANES] == first()[0]
-        assert [session.api.lane.getLastStepHaltingNumber(lane) for lane in LANES] == second()[0]
-
-    def test_names_the_nearest_variable(self, session: SumoSession) -> None:
-        """A variable that no reader reads is refused with the nearest one."""
-        with pytest.raises(UnknownNameError, match="did you mean 'getLastStepHaltingNumber'"):
-            session.lane_reader(LANES, ["getLastStepHaltingNumbers"])
+        assert session.getter("edge", READ[0])(edge) == sum(count(lane) for lane in LANES if lane.startswith(edge))
+        assert session.api.vehicle.getSpeed(vehicle) == session.getter("vehicle", "getSpeed")(vehicle)
 
     def test_a_refused_call_ends_nothing(self, session: SumoSession) -> None:
         """A call that SUMO cannot answer is a SimulationError with SUMO's words, and the simulation goes on."""
-        with pytest.raises(SimulationError, match="Lane 'nowhere' is not known"):
-            session.lane_reader(["nowhere"], READ)
+        with pytest.raises(SimulationError, match="Lane 'nowhere' is not known"), session.translating():
+            session.getter("lane", READ[0])("nowhere")
         with pytest.raises(SimulationError, match="SUMO said: Lane 'nowhere' is not known"), session.translating():
             session.api.lane.getLength("nowhere")
         session.step_to(BEGIN + 1)

@@ -34,11 +34,11 @@ class TestTraci(SessionContract):
     backend = "traci"
 
     def test_two_at_once(self, scenario: Scenario, session: SumoSession) -> None:
-        """Two simulations run side by side, each with its own time and its own readers."""
+        """Two simulations run side by side, each with its own time and its own getters."""
         with SumoSession.start(scenario, seed=2, backend="traci") as other:
-            mine, others = (each.lane_reader(LANES, ["getLastStepVehicleNumber"]) for each in (session, other))
+            mine, others = (each.getter("lane", "getLastStepVehicleNumber") for each in (session, other))
             session.step_to(BEGIN + 100)
-            times, vehicles = (session.now, other.now), (sum(mine()[0]), sum(others()[0]))
+            times, vehicles = (session.now, other.now), (sum(map(mine, LANES)), sum(map(others, LANES)))
 
         assert (BEGIN + 100, BEGIN) == times
         assert vehicles[0] > vehicles[1]
@@ -116,7 +116,8 @@ class TestTraci(SessionContract):
 
             with SumoSession.start(find("resco:cologne1"), seed=1, backend="traci") as session:
                 try:
-                    session.lane_reader(["nowhere"], ["getLastStepVehicleNumber"])
+                    with session.translating():
+                        session.getter("lane", "getLastStepVehicleNumber")("nowhere")
                 except SimulationError:
                     print(type(session.api).__name__)
             """
