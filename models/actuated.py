@@ -26,10 +26,10 @@ SENSORS: tuple[DetectorKind, ...] = (DetectorKind.STOP_BAR, DetectorKind.ADVANCE
 GRID: Mapping[str, tuple[float, ...]] = {
     "max_green_s": (20.0, 30.0, 40.0, 60.0),
     "min_green_s": (5.0, 10.0),
-    "passage_s": (2.0, 3.0, 4.0),
+    "passage_s": (1.5, 2.0, 3.0),
 }
 
-DEFAULTS: Mapping[str, float] = {"max_green_s": 40.0, "min_green_s": 5.0, "passage_s": 3.0}
+DEFAULTS: Mapping[str, float] = {"max_green_s": 40.0, "min_green_s": 5.0, "passage_s": 2.0}
 
 
 class Actuated:

@@ -6,6 +6,8 @@ counted once for a stage, as a lane shared by several movements is.
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from intersection.config import IntersectionConfig
 from intersection.detection import DetectorKind, Values
 from intersection.observation import Observation
@@ -16,13 +18,14 @@ from models._scores import Greedy, departure_weights, stage_weights, vehicles
 SENSORS: tuple[DetectorKind, ...] = (DetectorKind.AREA, DetectorKind.DEPARTURE)
 
 GRID: Mapping[str, tuple[float, ...]] = {
+    "downstream": (0.2, 1.0),
     "max_wait_s": (90.0, 150.0),
     "min_green_s": (5.0, 10.0),
-    "moving": (0.0, 0.3, 1.0),
+    "moving": (0.3, 1.0),
     "permissive": (0.3, 0.7),
 }
 
-DEFAULTS: Mapping[str, float] = {"max_wait_s": 120.0, "min_green_s": 5.0, "moving": 0.3, "permissive": 0.3, "stay": 0.0}
+DEFAULTS: Mapping[str, float] = {"downstream": 1.0, "max_wait_s": 120.0, "min_green_s": 5.0, "moving": 0.3, "permissive": 0.3, "stay": 0.0}
 
 
 def make(config: IntersectionConfig, **parameters: float) -> Policy:
@@ -30,9 +33,10 @@ def make(config: IntersectionConfig, **parameters: float) -> Policy:
 
     Args:
         config: the signal's configuration.
-        parameters: `moving`, the weight of every vehicle beside the weight 1 of standing ones; `max_wait_s`, the wait after which a
-            call comes first, in seconds; `min_green_s`, how long a stage is kept, in seconds; `permissive`, the weight of lanes
-            whose green gives way; `stay`, by what share of its score the running stage must be outdone.
+        parameters: `downstream`, the weight of a vehicle on the lanes led to; `max_wait_s`, the wait after which a call comes first,
+            in seconds; `min_green_s`, how long a stage is kept, in seconds; `moving`, the weight of every vehicle beside the weight 1
+            of standing ones; `permissive`, the weight of lanes whose green gives way; `stay`, by what share of its score the running
+            stage must be outdone.
 
     Raises:
         UnknownNameError: there is no such parameter.
@@ -40,7 +44,8 @@ def make(config: IntersectionConfig, **parameters: float) -> Policy:
     """
     given = settle("max_pressure", DEFAULTS, parameters)
     permissive, moving = given["permissive"], given["moving"]
-    weights: Values = stage_weights(config, DetectorKind.AREA, permissive) - departure_weights(config, permissive)
+    leaving = np.float32(given["downstream"]) * departure_weights(config, permissive)
+    weights: Values = stage_weights(config, DetectorKind.AREA, permissive) - leaving
 
     def score(observation: Observation) -> Values:
         scores: Values = weights @ vehicles(observation.readings, moving, 1.0)

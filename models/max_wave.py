@@ -12,9 +12,10 @@ from models._scores import Greedy, stage_weights, vehicles
 SENSORS: tuple[DetectorKind, ...] = (DetectorKind.AREA,)
 
 GRID: Mapping[str, tuple[float, ...]] = {
-    "min_green_s": (5.0, 10.0, 20.0),
-    "permissive": (0.3, 0.7),
-    "stay": (0.0, 0.2, 0.5, 1.0),
+    "max_wait_s": (90.0, 150.0),
+    "min_green_s": (5.0, 10.0),
+    "permissive": (0.3, 0.5, 0.7),
+    "stay": (0.0, 0.25),
 }
 
 DEFAULTS: Mapping[str, float] = {"halting": 1.0, "max_wait_s": 120.0, "min_green_s": 5.0, "permissive": 0.5, "stay": 0.0}

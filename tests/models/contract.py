@@ -124,7 +124,7 @@ class PolicyContract:
             assert proposal.stage is None or 0 <= proposal.stage < len(config.stages)
 
     def test_it_can_be_tuned(self) -> None:
-        """The grid names known parameters and at most 24 combinations, and each of them makes a policy."""
+        """The grid names known parameters and at most 32 combinations, and each of them makes a policy."""
         grid = self.module.GRID
         combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
@@ -132,7 +132,7 @@ class PolicyContract:
             self.make(self.config, **parameters)
 
         assert set(grid) <= set(self.module.DEFAULTS)
-        assert len(combinations) <= 24
+        assert len(combinations) <= 32
 
     def test_it_refuses_a_parameter_that_it_does_not_have(self) -> None:
         """A misspelt parameter is not passed over."""
