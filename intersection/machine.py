@@ -71,17 +71,15 @@ def place_calls(state: IntersectionState, tables: Tables, vehicles: int, pedestr
         wanted = (pedestrians | recalled) & tables.pedestrians & ~_in_walk(state, tables) & ~state.ped_calls
     if vehicles == state.calls and not answered and not wanted and not state.ped_calls:
         return state
-    now = state.now
-    called = tuple(
-        [
-            (since if since != NEVER and not answered >> group & 1 else now) if vehicles >> group & 1 else NEVER
-            for group, since in enumerate(state.called)
-        ]
+    gone = state.calls & ~vehicles
+    called = _marked(state.called, gone, NEVER) if gone else state.called
+    placed = _with_calls(
+        state,
+        _marked(called, vehicles & (answered | ~state.calls), state.now),
+        _marked(state.ped_called, wanted, state.now),
+        vehicles,
+        state.ped_calls | wanted,
     )
-    ped_called = state.ped_called
-    if wanted:
-        ped_called = tuple([now if wanted >> group & 1 else since for group, since in enumerate(ped_called)])
-    placed = _with_calls(state, called, ped_called, vehicles, state.ped_calls | wanted)
     return _walk_in_green(placed, tables) if placed.ped_calls else placed
 
 
@@ -196,20 +194,28 @@ def _at(state: IntersectionState, now: Tenths) -> IntersectionState:
 
 def _carry_out(state: IntersectionState, command: Command, tables: Tables) -> IntersectionState:
     """Begin the move to the command's stage; a command for what runs already changes nothing but the pattern."""
-    if command.pattern != state.pattern:
-        state = state._replace(pattern=command.pattern)
     if state.target != NO_STAGE or command.stage == state.stage:
-        return state
+        return state if command.pattern == state.pattern else state._replace(pattern=command.pattern)
     move = tables.move(state.stage, command.stage, command.clear)
     now, ending = state.now, move.ending
-    return state._replace(
+    return IntersectionState(
+        now=now,
+        stage=state.stage,
+        arrived=state.arrived,
         target=command.stage,
         left=now,
         arrives=now + move.duration,
         clearing=ending,
-        began=tuple([NEVER if ending >> group & 1 else since for group, since in enumerate(state.began)]),
-        ended=tuple([now if ending >> group & 1 else since for group, since in enumerate(state.ended)]),
-        walked=tuple([NEVER if ending >> group & 1 else since for group, since in enumerate(state.walked)]),
+        began=_marked(state.began, ending, NEVER),
+        ended=_marked(state.ended, ending, now),
+        called=state.called,
+        ped_called=state.ped_called,
+        walked=_marked(state.walked, ending & tables.pedestrians, NEVER),
+        calls=state.calls,
+        ped_calls=state.ped_calls,
+        oldest=state.oldest,
+        pattern=command.pattern,
+        display=state.display,
     )
 
 
@@ -217,24 +223,36 @@ def _arrive(state: IntersectionState, tables: Tables) -> IntersectionState:
     """Reach the target: its greens begin, the calls it serves are answered, and who waits to walk walks."""
     now, stage = state.arrives, state.target
     starting = tables.green[stage] & ~(tables.green[state.stage] & ~state.clearing)
-    calls = state.calls & ~tables.protected[stage]
-    state = state._replace(now=now)
-    walks = (state.ped_calls | (tables.ped_recall & starting)) & tables.green[stage] & ~_walking(state, tables)
-    arrived = state._replace(
+    answered = state.calls & tables.protected[stage]
+    walks = 0
+    if tables.pedestrians:
+        walks = (state.ped_calls | tables.ped_recall & starting) & tables.green[stage] & ~_walking(state, now, tables)
+    arrived = IntersectionState(
+        now=now,
         stage=stage,
         arrived=now,
         target=NO_STAGE,
         left=NEVER,
         arrives=FOREVER,
         clearing=0,
-        began=tuple([now if starting >> group & 1 else since for group, since in enumerate(state.began)]),
+        began=_marked(state.began, starting, now),
+        ended=state.ended,
+        called=state.called,
+        ped_called=state.ped_called,
         walked=_marked(state.walked, walks, now),
+        calls=state.calls,
+        ped_calls=state.ped_calls,
+        oldest=state.oldest,
+        pattern=state.pattern,
+        display=state.display,
     )
+    if not answered and not walks:
+        return arrived
     return _with_calls(
         arrived,
-        tuple([since if calls >> group & 1 else NEVER for group, since in enumerate(state.called)]),
+        _marked(state.called, answered, NEVER),
         _marked(state.ped_called, walks, NEVER),
-        calls,
+        state.calls & ~answered,
         state.ped_calls & ~walks,
     )
 
@@ -243,7 +261,7 @@ def _walk_in_green(state: IntersectionState, tables: Tables) -> IntersectionStat
     """Begin the walks that are called during a green, where nothing that waits is delayed beyond its bound."""
     if state.target != NO_STAGE:
         return state
-    for group in bits(state.ped_calls & tables.green[state.stage] & ~_walking(state, tables)):
+    for group in bits(state.ped_calls & tables.green[state.stage] & ~_walking(state, state.now, tables)):
         if walk_fits(state, group, tables):
             state = _with_calls(
                 state._replace(walked=_marked(state.walked, 1 << group, state.now)),
@@ -258,30 +276,40 @@ def _walk_in_green(state: IntersectionState, tables: Tables) -> IntersectionStat
 def _with_calls(
     state: IntersectionState, called: tuple[Tenths, ...], ped_called: tuple[Tenths, ...], calls: int, ped_calls: int
 ) -> IntersectionState:
-    waiting = [since for since in called if since != NEVER]
-    if ped_calls:
-        waiting += [since for since in ped_called if since != NEVER]
-    return state._replace(
+    waiting = [called[group] for group in bits(calls)] + [ped_called[group] for group in bits(ped_calls)]
+    return IntersectionState(
+        now=state.now,
+        stage=state.stage,
+        arrived=state.arrived,
+        target=state.target,
+        left=state.left,
+        arrives=state.arrives,
+        clearing=state.clearing,
+        began=state.began,
+        ended=state.ended,
         called=called,
         ped_called=ped_called,
+        walked=state.walked,
         calls=calls,
         ped_calls=ped_calls,
-        oldest=min(waiting) if waiting else FOREVER,
+        oldest=min(waiting, default=FOREVER),
+        pattern=state.pattern,
+        display=state.display,
     )
 
 
 def _cleared_at(state: IntersectionState, tables: Tables) -> Tenths:
     """Find the next end of a pedestrian clearance in a green group that pedestrians wait for again, or FOREVER."""
-    waiting = state.ped_calls & tables.green[state.stage] & _walking(state, tables)
+    waiting = state.ped_calls & tables.green[state.stage] & _walking(state, state.now, tables)
     return min((state.walked[group] + tables.groups[group].pedestrian_time for group in bits(waiting)), default=FOREVER)
 
 
-def _walking(state: IntersectionState, tables: Tables) -> int:
-    """The groups that show walk or pedestrian clearance, as a mask."""
+def _walking(state: IntersectionState, now: Tenths, tables: Tables) -> int:
+    """The groups that show walk or pedestrian clearance at an instant, as a mask."""
     return sum(
         1 << group
         for group in bits(tables.pedestrians)
-        if state.walked[group] != NEVER and state.now < state.walked[group] + tables.groups[group].pedestrian_time
+        if state.walked[group] != NEVER and now < state.walked[group] + tables.groups[group].pedestrian_time
     )
 
 
@@ -297,4 +325,7 @@ def _in_walk(state: IntersectionState, tables: Tables) -> int:
 def _marked(instants: tuple[Tenths, ...], mask: int, value: Tenths) -> tuple[Tenths, ...]:
     if not mask:
         return instants
-    return tuple([value if mask >> group & 1 else since for group, since in enumerate(instants)])
+    marked = list(instants)
+    for group in bits(mask):
+        marked[group] = value
+    return tuple(marked)

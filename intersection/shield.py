@@ -241,7 +241,7 @@ def _review_move(wanted: int, pattern: int, state: IntersectionState, tables: Ta
     held = _held_back(move.ending, state, tables)
     if held is not None:
         return _amended(state.stage, 0, pattern, held)
-    if reason is None and tables.trapped(state.stage, goal):
+    if reason is None and tables.trapped[state.stage][goal]:
         reason = Reason.YELLOW_TRAP
     return _granted(goal, 0, pattern) if reason is None else _amended(goal, 0, pattern, reason)
 

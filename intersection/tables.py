@@ -3,9 +3,9 @@
 A group is a phase or an overlap; it has an index, and a set of groups is the integer with those bits set.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from intersection.compatibility import Compatibility, Intergreen, Stage
@@ -14,12 +14,15 @@ from intersection.phase import Overlap, Phase, Tenths
 from intersection.plan import Pattern
 
 
-def bits(mask: int) -> Iterator[int]:
-    """Yield the indices of the set bits, lowest first."""
+@lru_cache(maxsize=4096)
+def bits(mask: int) -> tuple[int, ...]:
+    """List the indices of the set bits, lowest first."""
+    found = []
     while mask:
         low = mask & -mask
-        yield low.bit_length() - 1
+        found.append(low.bit_length() - 1)
         mask ^= low
+    return tuple(found)
 
 
 class Move(NamedTuple):
@@ -286,10 +289,12 @@ class Tables:
                 return ending
             ending |= bound
 
-    def trapped(self, source: int, target: int) -> bool:
-        """Tell whether going from one stage straight to another would set a yellow trap."""
-        ending = self.green[source] & ~self.green[target]
-        return self._with_bound(source, ending) != ending
+    @cached_property
+    def trapped(self) -> tuple[tuple[bool, ...], ...]:
+        """Whether going from one stage straight to another would set a yellow trap."""
+        count = range(len(self.stages))
+        ending = [[self.green[source] & ~self.green[target] for target in count] for source in count]
+        return tuple(tuple(self._with_bound(source, mask) != mask for mask in ending[source]) for source in count)
 
     @cached_property
     def _longest(self) -> tuple[tuple[Tenths, ...], ...]:

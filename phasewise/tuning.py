@@ -1,7 +1,7 @@
 """`phasewise tune`: the best parameters of each baseline on validation seeds, with the same budget for each."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
@@ -59,7 +59,7 @@ def best_quarter(tried: Sequence[Tried]) -> list[Tried]:
     return sorted(tried, key=lambda each: fmean(each.delays))[: -(-len(tried) // 4)]
 
 
-def sets(grid: dict[str, tuple[float, ...]], budget: int) -> list[dict[str, float]]:
+def sets(grid: Mapping[str, tuple[float, ...]], budget: int) -> list[dict[str, float]]:
     """List the parameter sets of a grid; where it holds more than the budget, as many drawn at random, always the same."""
     every = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     if len(every) <= budget:
@@ -67,8 +67,9 @@ def sets(grid: dict[str, tuple[float, ...]], budget: int) -> list[dict[str, floa
     return [every[at] for at in sorted(np.random.default_rng(0).permutation(len(every))[:budget].tolist())]
 
 
-def _grid(name: str) -> dict[str, tuple[float, ...]]:
-    return dict(plugins.load("models", name, "policy").GRID)
+def _grid(name: str) -> Mapping[str, tuple[float, ...]]:
+    grid: Mapping[str, tuple[float, ...]] = plugins.load("models", name, "policy").GRID
+    return grid
 
 
 def _keep(scenario: str, preset: str, tried: dict[str, list[Tried]], seeds: list[int]) -> None:
