@@ -71,6 +71,8 @@ class Series:
     due_cumulative: tuple[int, ...] = ()
     arrived_cumulative: tuple[int, ...] = ()
     co2_kg_cumulative: tuple[float, ...] = ()
+    """CO2 since the begin, in kilograms: each trip's, finished or not, spread evenly over its time in the street."""
+
     stages: tuple[StageTime, ...] = ()
     movements: tuple[Movement, ...] = ()
     verdicts: dict[str, int] = field(default_factory=dict)
@@ -93,6 +95,9 @@ class EpisodeResult:
 
     preset: str = "resco"
     observation: str = "area"
+    scale: float = 1.0
+    """Factor on the scenario's own demand, dimensionless: `--scale`."""
+
     sumo_version: str = ""
     scenario_sha256: str = ""
     options: tuple[str, ...] = ()

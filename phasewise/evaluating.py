@@ -1,14 +1,15 @@
 """`phasewise evaluate`: one policy, some seeds."""
 
 import json as json_
+import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 
 from envs.evaluation import Run
 from envs.evaluation import evaluate as evaluate_run
-from envs.results import EpisodeResult
+from envs.results import EpisodeResult, SeedResult
 from envs.scenario import check_routes, find
 from envs.seeds import check_test_seed
 from envs.sumo_network import PRESETS
@@ -18,6 +19,9 @@ from phasewise import parallel, policies
 from phasewise.console import out
 from phasewise.statistics import compare
 from phasewise.table import terminal_table
+
+PER_SEED = tuple(field.name for field in fields(SeedResult) if field.name != "wall_s")
+"""The figures that `--json` gives of each seed: what the traffic says of the policy, and so nothing of the machine that it ran on."""
 
 
 def evaluate_policy(
@@ -37,7 +41,7 @@ def evaluate_policy(
     runs = runs_of(scenario, [policy], wanted, observation=observation, preset=preset, scale=scale, record=record)
     results = run_all(runs, title=f"{policy} on {scenario}", workers=workers, quiet=json)
     if json:
-        print(json_.dumps(summary(results)))  # noqa: T201  # a JSON line is for machines: no console may wrap or colour it
+        print(json_.dumps(summary(results), allow_nan=False))  # noqa: T201  # a JSON line is for machines: no console may wrap or colour it
     else:
         out.print(terminal_table(compare(results), width=out.width))
 
@@ -98,23 +102,22 @@ def run_all(runs: Sequence[Run], *, title: str, workers: int = 0, quiet: bool = 
 
 
 def summary(results: Sequence[EpisodeResult]) -> dict[str, object]:
-    """Put the results of one policy into the object that `--json` prints."""
+    """Put the results of one policy into the object that `--json` prints; a figure that was not recorded is None."""
     first = results[0]
-    delays = [result.figures.delay_s for result in results]
     return {
         "scenario": first.scenario,
         "policy": first.policy,
-        "outside": first.outside,
-        "preset": first.preset,
-        "observation": first.observation,
         "seeds": [result.figures.seed for result in results],
         "sumo_version": first.sumo_version,
         "scenario_sha256": first.scenario_sha256,
-        "options": list(first.options),
-        "delay_s": fmean(delays),
-        "median_delay_s": median(delays),
-        "per_seed": [asdict(result.figures) for result in results],
+        "delay_s": _finite(fmean(result.figures.delay_s for result in results)),
+        "per_seed": [{name: _finite(getattr(result.figures, name)) for name in PER_SEED} for result in results],
     }
+
+
+def _finite(value: float) -> float | None:
+    """Keep a number that JSON can bear: it knows neither NaN nor Infinity."""
+    return value if math.isfinite(value) else None
 
 
 def test_seeds(text: str) -> list[int]:

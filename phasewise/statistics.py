@@ -109,6 +109,9 @@ class Comparison:
     scenario: str
     preset: str
     observation: str
+    scale: float
+    """Factor on the scenario's own demand, dimensionless."""
+
     sumo_version: str
     scenario_sha256: str
     seeds: tuple[int, ...]
@@ -168,12 +171,13 @@ def check_comparable(results: Sequence[EpisodeResult]) -> None:
     """Refuse results that do not answer the same question. What outside references observe is SUMO's own affair.
 
     Raises:
-        UserError: there is none; scenario, SUMO version, preset or observation differ; a seed was run twice; the seeds differ. Where two
-            results disagree both are named.
+        UserError: there is none; scenario, scale of the demand, SUMO version, preset or observation differ; a seed was run twice; the
+            seeds differ. Where two results disagree both are named.
     """
     if not results:
         raise UserError("there is no result to compare")
     _check_same("scenarios", results, lambda one: one.scenario_sha256)
+    _check_same("demand scales", results, lambda one: f"{one.scale:g}")
     _check_same("SUMO versions", results, lambda one: one.sumo_version)
     _check_same("presets", results, lambda one: one.preset)
     _check_same("observation ranges", [one for one in results if not one.outside], lambda one: one.observation)
@@ -211,6 +215,7 @@ def compare(results: Sequence[EpisodeResult], *, reference: str | None = None) -
         scenario=first.scenario,
         preset=first.preset,
         observation=first.observation,
+        scale=first.scale,
         sumo_version=first.sumo_version,
         scenario_sha256=first.scenario_sha256,
         seeds=tuple(sorted(episode.figures.seed for episode in by_policy[first.policy])),

@@ -13,7 +13,7 @@ from tests.phasewise.synthetic import episode, series
 
 def test_rows_come_back_as_they_went(tmp_path: Path) -> None:
     """One row a scenario, policy and seed, in order, with every figure and how it came about."""
-    results = [episode("a", 101, 20.0, gridlocked=True), episode("program", 102, 30.0, outside=True, scenario="resco:grid4x4")]
+    results = [episode("a", 101, 20.0, gridlocked=True), episode("program", 102, 30.0, outside=True, scenario="resco:grid4x4", scale=1.25)]
 
     write_rows(results, tmp_path / "results.parquet")
 
@@ -24,6 +24,7 @@ def test_rows_come_back_as_they_went(tmp_path: Path) -> None:
             "outside": one.outside,
             "preset": one.preset,
             "observation": one.observation,
+            "scale": one.scale,
             "sumo_version": one.sumo_version,
             "scenario_sha256": one.scenario_sha256,
             "options": list(one.options),

@@ -172,15 +172,16 @@ def test_order_of_results_does_not_matter() -> None:
         ({"scenario_sha256": "beef"}, r"scenarios cannot be compared: 5f0c.* \(resco:cologne1, a, seed 101\) and beef .*, b, seed 101\)"),
         ({"sumo_version": "1.27.0"}, r"SUMO versions cannot be compared: 1\.28\.0 .* and 1\.27\.0"),
         ({"preset": "street"}, r"presets cannot be compared: resco .* and street"),
+        ({"scale": 1.5}, r"demand scales cannot be compared: 1 .*, a, seed 101\) and 1\.5 .*, b, seed 101\)"),
         ({"observation": "loops"}, r"observation ranges cannot be compared: area .* and loops"),
     ],
 )
-def test_what_differs_in_its_making_is_not_compared(change: dict[str, str], words: str) -> None:
-    """Another scenario, SUMO, preset or observation range is another question; both are named."""
+def test_what_differs_in_its_making_is_not_compared(change: dict[str, object], words: str) -> None:
+    """Another scenario, demand, SUMO, preset or observation range is another question; both are named."""
     first, second = episode("a"), episode("b")
 
     with pytest.raises(UserError, match=words):
-        compare([first, replace(second, **change)])  # type: ignore[arg-type]  # the keys are fields of type str
+        compare([first, replace(second, **change)])  # type: ignore[arg-type]  # each key is a field, each value of its type
 
 
 def test_what_an_outside_reference_observes_does_not_matter() -> None:
