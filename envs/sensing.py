@@ -1,13 +1,14 @@
 """Reads the street as detectors would see it, for all signals of a network at once.
 
 Everything is read once a decision into flat arrays, lane by lane and never vehicle by vehicle, save on lanes that a detector's range
-cuts. An edge on which nobody drives is asked once for all its lanes.
+cuts.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import compress, pairwise
+from struct import Struct
+from typing import NamedTuple, TypeAlias
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -28,18 +29,20 @@ CUT = 0.1
 AREAS = (DetectorKind.AREA, DetectorKind.DEPARTURE)
 LOOPS = (DetectorKind.STOP_BAR, DetectorKind.ADVANCE)
 
+Covering: TypeAlias = tuple[tuple[int, int, int], ...]
+"""The areas that a stretch of lane belongs to: index of the area, of its signal, and the groups that it calls as a mask."""
 
-class _Lane(NamedTuple):
-    """One distinct stretch of lane that is read."""
 
-    at: int
-    """Its index in the stretch arrays."""
+class _Cut(NamedTuple):
+    """A stretch that ends within its lane."""
 
     lane: str
-    start: float
-    end: float
-    cut: bool
-    """Whether it is shorter than its lane."""
+    covering: Covering
+    at: float
+    """Where it ends, or begins, in metres from the lane's begin."""
+
+    upstream: bool
+    """Whether it is the lane's upstream part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,34 +99,31 @@ class Sensors:
         return next(s for s in self.signals if s.id == signal).segments[detector]
 
     def _lay_out_areas(self, lengths: Mapping[str, float]) -> None:
-        """Give each distinct stretch one place, and each area the list of its places."""
-        places: dict[Segment, int] = {}
-        gather: list[int] = []
-        starts: list[int] = []
+        """List each distinct stretch once with the areas that it is part of, those that cover their lane whole apart from those cut."""
         areas: list[int] = self._areas.tolist()
-        for at in areas:
-            starts.append(len(gather))
-            gather += [places.setdefault(segment, len(places)) for segment in self._segments(at)]
-        lanes = [_Lane(place, s.lane, s.start, s.end, s.start > CUT or s.end < lengths[s.lane] - CUT) for s, place in places.items()]
-        for lane in lanes:
-            if lane.start > CUT and lane.end < lengths[lane.lane] - CUT:
-                raise ConfigError("a stretch ends within its lane at one end only", key="sumo.segments", value=lane.lane)
-        edges: dict[str, list[_Lane]] = {}
-        for lane in lanes:
-            edges.setdefault(lane.lane.rpartition("_")[0], []).append(lane)
-        # Asking an edge first pays where it spares more than one question.
-        self._edges = [(edge if len(group) > 1 else "", group) for edge, group in edges.items()]
-        self._area_limits: list[float] = self.limits[self._areas].tolist()
-        self._nobody = [0.0] * len(starts)
-        covering: list[list[tuple[int, int, int]]] = [[] for _ in lanes]
-        ends = [*starts, len(gather)][1:]
-        for area, (at, first, end) in enumerate(zip(areas, starts, ends, strict=True)):
+        covering: dict[Segment, list[tuple[int, int, int]]] = {}
+        for area, at in enumerate(areas):
             target = self.targets[at]
             groups = target.groups if self.detectors[at].kind is DetectorKind.AREA else 0
-            for place in gather[first:end]:
-                covering[place].append((area, target.signal, groups))
-        self._covering = [tuple(each) for each in covering]
+            for segment in self._segments(at):
+                covering.setdefault(segment, []).append((area, target.signal, groups))
+        self._whole: list[tuple[str, Covering]] = []
+        self._cut: list[_Cut] = []
+        for segment, entries in covering.items():
+            starts, ends = segment.start <= CUT, segment.end >= lengths[segment.lane] - CUT
+            if starts and ends:
+                self._whole.append((segment.lane, tuple(entries)))
+            elif starts or ends:
+                self._cut.append(_Cut(segment.lane, tuple(entries), segment.end if starts else segment.start, starts))
+            else:
+                raise ConfigError("a stretch ends within its lane at one end only", key="sumo.segments", value=segment.lane)
+        self._whole_lanes = [lane for lane, _ in self._whole]
+        self._cut_lanes = [cut.lane for cut in self._cut]
+        self._area_limits: list[float] = self.limits[self._areas].tolist()
+        self._nobody = [0.0] * len(areas)
         self._columns_of_areas = _together(areas)
+        self._seen: Values = np.zeros((3, len(areas)), np.float32)
+        self._pack = Struct(f"{3 * len(areas)}f").pack_into
         self._found = [0] * len(self.signals)
 
     def _discharging(self, signal: SumoSignal) -> list[tuple[str, int]]:
@@ -134,7 +134,6 @@ class Sensors:
     def bind(self, session: SumoSession) -> None:
         """Take the functions of a simulation that has just been started."""
         api = session.api
-        self._edge_count = session.getter("edge", "getLastStepVehicleNumber")
         self._lane_count = session.getter("lane", "getLastStepVehicleNumber")
         self._lane_halting = session.getter("lane", "getLastStepHaltingNumber")
         self._lane_speed = session.getter("lane", "getLastStepMeanSpeed")
@@ -145,7 +144,7 @@ class Sensors:
         self._fronts: dict[str, str] = {}
         self._last = [(0.0, 0.0)] * len(self.detectors)
         self._elapsed = 0.0
-        self._passed = [""] * len(self._covering)
+        self._beyond = [""] * len(self._cut)
         self.values[:] = 0.0
         self.values[Channel.SPEED] = self.limits
         self.valid[:] = True
@@ -219,65 +218,57 @@ class Sensors:
         found = self._found
         for signal in range(len(found)):
             found[signal] = 0
-        count, queue, speed = self._nobody[:], self._nobody[:], self._nobody[:]
+        count, queue, total, mean = self._nobody[:], self._nobody[:], self._nobody[:], self._area_limits[:]
         lane_count, lane_halting, lane_speed = self._lane_count, self._lane_halting, self._lane_speed
-        edge_count, covering = self._edge_count, self._covering
-        for edge, lanes in self._edges:
-            if edge and not edge_count(edge):
-                continue
-            for lane in lanes:
-                at, name, _, _, cut = lane
-                if cut:
-                    here, standing, total = self._read_cut(lane)
-                    if not here:
-                        continue
-                else:
-                    here = lane_count(name)
-                    if not here:
-                        continue
-                    standing, total = lane_halting(name), lane_speed(name) * here
-                for area, signal, groups in covering[at]:
+        numbers = list(map(lane_count, self._whole_lanes))
+        for (lane, covering), here in zip(compress(self._whole, numbers), filter(None, numbers), strict=True):
+            speed = lane_speed(lane)
+            standing = lane_halting(lane) if here > 1 else int(speed < HALTING)
+            for area, signal, groups in covering:
+                count[area] += here
+                queue[area] += standing
+                total[area] += speed * here
+                mean[area] = total[area] / count[area]
+                found[signal] |= groups
+        numbers = list(map(lane_count, self._cut_lanes))
+        for at in compress(range(len(numbers)), numbers):
+            here, standing, moving = self._read_cut(at, numbers[at])
+            if here:
+                for area, signal, groups in self._cut[at].covering:
                     count[area] += here
                     queue[area] += standing
-                    speed[area] += total
+                    total[area] += moving
+                    mean[area] = total[area] / count[area]
                     found[signal] |= groups
-        means = self._area_limits[:]
-        for area, vehicles in enumerate(count):
-            if vehicles:
-                means[area] = speed[area] / vehicles
-        self.values[:3, self._columns_of_areas] = (count, queue, means)
+        self._pack(self._seen.data, 0, *count, *queue, *mean)
+        self.values[: Channel.SPEED + 1, self._columns_of_areas] = self._seen
 
-    def _read_cut(self, lane: _Lane) -> tuple[int, int, float]:
+    def _read_cut(self, at: int, here: int) -> tuple[int, int, float]:
         """Read a stretch that ends within its lane: vehicles on it, those that stand, and the sum of their speeds.
 
-        Vehicles stand in the order of the lane, and who has passed the cut stays behind it: so only those are asked for their position
+        Vehicles stand in the order of the lane, and who has passed the cut stays beyond it: so only those are asked for their position
         that were not known to have passed it. Then the smaller side of the cut is asked for its speeds.
         """
-        at, name, start, end, _ = lane
-        vehicles = self._lane_vehicles(name)
-        here = len(vehicles)
-        if not here:
-            return 0, 0, 0.0
-        upstream = start <= CUT
-        passed, position = here, self._position
-        known = self._passed[at]
+        lane, _, cut, upstream = self._cut[at]
+        vehicles = self._lane_vehicles(lane)
+        passed, known = here, self._beyond[at]
         if known in vehicles:
             passed = vehicles.index(known)
-        cut = end if upstream else start
-        while passed and position(vehicles[passed - 1]) >= cut:
+        while passed and self._position(vehicles[passed - 1]) >= cut:
             passed -= 1
-        self._passed[at] = vehicles[passed] if passed < here else ""
+        self._beyond[at] = vehicles[passed] if passed < here else ""
         inside = passed if upstream else here - passed
         if not inside:
             return 0, 0, 0.0
         if inside == here:
-            return here, self._lane_halting(name), self._lane_speed(name) * here
+            speed = self._lane_speed(lane)
+            return here, self._lane_halting(lane) if here > 1 else int(speed < HALTING), speed * here
         before = passed * 2 <= here
         speeds = list(map(self._speed, vehicles[:passed] if before else vehicles[passed:]))
         standing, total = sum([each < HALTING for each in speeds]), sum(speeds)
         if before is upstream:
             return inside, standing, total
-        return inside, self._lane_halting(name) - standing, self._lane_speed(name) * here - total
+        return inside, self._lane_halting(lane) - standing, self._lane_speed(lane) * here - total
 
     def _read_loops(self, seconds: float) -> None:
         loop = self._api.inductionloop

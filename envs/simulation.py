@@ -188,29 +188,32 @@ class Simulation:
         verdicts: list[Verdict | None] = []
         busy: list[Signal] = []
         for signal, proposal in zip(self.signals, proposals, strict=True):
-            state = signal.state
-            verdict = None if proposal is None else review(proposal, state, signal.tables)
+            state, tables = signal.state, signal.tables
+            verdict = None if proposal is None else review(proposal, state, tables)
             verdicts.append(verdict)
             if verdict is not None and not isinstance(verdict, Refused):
                 command = verdict.command
                 if command.stage != state.stage or command.pattern != state.pattern:
-                    signal.state = state = advance(state, command, now, signal.tables)
+                    signal.state = state = advance(state, command, now, tables)
                     self._show(signal)
+            if state.target == NO_STAGE and not tables.pedestrians and settled_until(state, tables) > until:
+                continue
             event = self._next_event(signal, until)
             if event <= until:
                 signal.event = event
                 busy.append(signal)
         while busy:
-            event = min(signal.event for signal in busy)
-            if event > until:
-                break
+            event = min([signal.event for signal in busy])
             self._step_to(event)
+            waiting = []
             for signal in busy:
                 if signal.event == event:
                     signal.state = advance(signal.state, None, event, signal.tables)
                     self._show(signal)
                     signal.event = self._next_event(signal, until)
-            busy = [signal for signal in busy if signal.event <= until]
+                if signal.event <= until:
+                    waiting.append(signal)
+            busy = waiting
         self._step_to(until)
         for signal in self.signals:
             signal.state = IntersectionState(until, *signal.state[1:])

@@ -196,6 +196,7 @@ class SumoSession:
         self._driver = driver
         self._run = run
         self._open = False
+        self._translating = _Translating(self)
 
     @classmethod
     def start(
@@ -284,15 +285,9 @@ class SumoSession:
         except self._driver.failures as error:
             raise self._failed(f"SUMO failed on the way to {_plain(until)} s", error) from error
 
-    @contextmanager
-    def translating(self) -> Iterator[None]:
+    def translating(self) -> "_Translating":
         """Turn what any call of `api` inside the block raises into a SimulationError; a mere refusal leaves the session open."""
-        try:
-            yield
-        except self._driver.refusals as error:
-            raise SimulationError("SUMO refused a call", words=_clean(str(error))) from error
-        except self._driver.failures as error:
-            raise self._failed("SUMO failed", error) from error
+        return self._translating
 
     def load(self, *, seed: int, **changes: Any) -> None:
         """Begin again with another seed. Whatever was bound from `api` or made by `getter` before is void.
@@ -346,6 +341,12 @@ class SumoSession:
             raise
         self._open = True
 
+    def _translate(self, error: BaseException) -> None:
+        if isinstance(error, self._driver.refusals):
+            raise SimulationError("SUMO refused a call", words=_clean(str(error))) from error
+        if isinstance(error, self._driver.failures):
+            raise self._failed("SUMO failed", error) from error
+
     def _failed(self, message: str, error: Exception) -> SimulationError:
         words = self._driver.words(error)
         self._abandon()
@@ -359,6 +360,20 @@ class SumoSession:
     def _check(self, outputs: frozenset[Path]) -> None:
         for output in sorted(outputs):
             check_output(output)
+
+
+class _Translating:
+    """The block of `SumoSession.translating`; entered at every decision, so without a generator."""
+
+    def __init__(self, session: SumoSession) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if error is not None:
+            self._session._translate(error)  # noqa: SLF001  # it is the session's own
 
 
 class _Driver(Protocol):

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from envs.actions._base import ActionKind, Script
+from envs.actions._base import ActionKind
 from envs.detector_faults import DetectorFaults
 from envs.errors import SimulationError
 from envs.measuring import Meter, sensors_for
@@ -290,25 +290,29 @@ class Traffic:
         now = simulation.now
         until = min(now + self.action.duration(self.period), self.end)
         with self._translating():
-            scripts = {
-                at: self.action.script(answer, simulation.signals[at].state, simulation.signals[at].tables, self.period)
-                for at, answer in zip(self.agents, answers, strict=True)
-            }
             if not self._others and not self.action.insists:
-                proposals: list[Proposal | None] = [None] * len(simulation.signals)
-                for at, script in scripts.items():
-                    proposals[at] = script[0][1]
-                verdicts = simulation.advance(proposals, until)
+                script, period = self.action.script, self.period
+                verdicts = simulation.advance(
+                    [
+                        script(answer, signal.state, signal.tables, period)[0][1]
+                        for answer, signal in zip(answers, simulation.signals, strict=True)
+                    ],
+                    until,
+                )
             else:
-                verdicts = self._step_finely(scripts, until)
+                verdicts = self._step_finely(answers, until)
             self.before, self.measures = self.measures, self.meter.measure()
         self.elapsed = (until - now) / TENTHS
         self._encode()
-        return [verdicts[at] for at in self.agents]
+        return verdicts if not self._others else [verdicts[at] for at in self.agents]
 
-    def _step_finely(self, scripts: Mapping[int, Script], until: Tenths) -> list[Verdict | None]:
+    def _step_finely(self, answers: Sequence[Any], until: Tenths) -> list[Verdict | None]:
         """Go second by second, as plans want it; at the end the loops have counted over the whole decision all the same."""
         simulation = self.simulation
+        scripts = {
+            at: self.action.script(answer, simulation.signals[at].state, simulation.signals[at].tables, self.period)
+            for at, answer in zip(self.agents, answers, strict=True)
+        }
         began = simulation.now
         told: list[Verdict | None] = [None] * len(simulation.signals)
         step = max(TENTHS, round(self.scenario.step_length * TENTHS))

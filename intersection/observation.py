@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -126,7 +126,7 @@ class Encoder:
         self._lay_out(starts[:-1])
         self._memo: list[dict[tuple[int, int, int, int, int], Values]] = [{} for _ in specs]
         self._walked = [bool(spec.config.tables.pedestrians) for spec in self.specs]
-        self._last: list[tuple[object, ...]] = [()] * len(self.specs)
+        self._last: list[IntersectionState | None] = [None] * len(self.specs)
 
     def _lay_out(self, starts: list[int]) -> None:
         """Find out where in the flat array each block of each signal stands."""
@@ -173,25 +173,25 @@ class Encoder:
         Returns:
             `vectors`.
         """
-        flat, last = self._flat, self._last
         for at, state in enumerate(states):
-            moving = state.target != NO_STAGE or self._walked[at]
-            known = last[at]
-            if moving or not known or known[0] is not state.began or known[1] is not state.walked:
+            known = self._last[at]
+            if state.target != NO_STAGE or self._walked[at] or known is None or known.began is not state.began or known.target != NO_STAGE:
                 self._tell_indications(at, state)
-            if not known or known[2] is not state.called or known[3] is not state.ped_called:
+            if known is None or known.called is not state.called or known.ped_called is not state.ped_called:
                 self._tell_calls(at, state)
-            last[at] = (state.began, state.walked, state.called, state.ped_called) if not moving else ()
+            self._last[at] = state
+        flat = self._flat
         times = self._times
         np.subtract(states[0].now, self._since, out=times)
         np.multiply(times, self._per, out=times)
-        np.clip(times, 0.0, 1.0, out=times)
+        np.maximum(times, 0.0, out=times)
+        np.minimum(times, 1.0, out=times)
         flat[self._at_times] = times
         seen = values[self._rows, self._columns] if self._sliced else values[self._rows][:, self._columns]
         np.multiply(seen, self._scale, out=self._seen)
         np.minimum(self._seen, 1.0, out=self._seen)
         flat[self._at_seen] = self._seen.reshape(-1) if self._alone else self._seen
-        works = bool(valid.all())
+        works = np.count_nonzero(valid) == valid.size
         if not (works and self._all_work):
             flat[self._at_works] = valid[self._columns]
             self._all_work = works
@@ -213,8 +213,8 @@ class Encoder:
         size = end - first
         count = self._groups[-1]
         self._since[count + first : count + end] = [since if since != NEVER else FOREVER for since in state.called]
-        self._flat[fixed + size : fixed + 2 * size] = [float(since != NEVER) for since in state.called]
-        self._flat[fixed + 3 * size : fixed + 4 * size] = [float(since != NEVER) for since in state.ped_called]
+        self._flat[fixed + size : fixed + 2 * size] = _row(state.calls, size)
+        self._flat[fixed + 3 * size : fixed + 4 * size] = _row(state.ped_calls, size)
 
     def _indications(self, at: int, state: IntersectionState) -> Values:
         """Look up the part of the vector that only depends on what the lamps show."""
@@ -242,6 +242,14 @@ class Encoder:
                 np.float32,
             )
         return shown
+
+
+@lru_cache(maxsize=4096)
+def _row(mask: int, size: int) -> Values:
+    """Write a mask of groups as float32, 1 where its bit is set."""
+    row = np.array([mask >> group & 1 for group in range(size)], np.float32)
+    row.flags.writeable = False
+    return row
 
 
 def _as_slice(at: list[int]) -> slice | NDArray[np.intp]:

@@ -28,9 +28,12 @@ class Need(Flag):
     DOWNSTREAM = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Measures:
-    """The traffic at all signals at one instant. Unlike an observation it is the simulation's truth, not what detectors report."""
+    """The traffic at all signals at one instant. Unlike an observation it is the simulation's truth, not what detectors report.
+
+    Nobody changes one; it is not frozen because freezing doubles what taking it costs, at every decision.
+    """
 
     signals: int
     """The number of signals."""
