@@ -27,6 +27,12 @@ WILCOXON_SEEDS = 6
 FIXED_TIME = "fixed_time"
 """The policy that others are measured against, where it was run."""
 
+YARDSTICKS = (FIXED_TIME, "program")
+"""What a street gets without any adaptive control: the network's program through the gate, and as its author wrote it."""
+
+COLLAPSED = 3.0
+"""From how many times the yardstick's mean delay on a policy counts as collapsed: no tuning makes up for that, and no noise explains it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
@@ -101,6 +107,11 @@ class PolicySummary:
         """How many seeds."""
         return len(self.figures)
 
+    @property
+    def gridlocked_seeds(self) -> tuple[int, ...]:
+        """Which seeds ended in gridlock."""
+        return tuple(one.seed for one in self.figures if one.gridlocked)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
@@ -120,6 +131,21 @@ class Comparison:
     """The first in rank that goes through the gate; the first of all if none does."""
 
     reference: str
+
+    yardstick: str | None = None
+    """Of `YARDSTICKS` the one with the least mean delay; None where none was run."""
+
+    def times(self, policy: str) -> float | None:
+        """Divide a policy's mean delay by the yardstick's; None for the yardstick itself, and where it is not known."""
+        if self.yardstick is None or policy == self.yardstick:
+            return None
+        base = self[self.yardstick].delay.mean
+        return self[policy].delay.mean / base if base > 0 else None
+
+    def has_collapsed(self, policy: str) -> bool:
+        """Tell whether a policy costs several times what the street costs without it."""
+        times = self.times(policy)
+        return times is not None and times >= COLLAPSED
 
     def __getitem__(self, policy: str) -> PolicySummary:
         """Find a policy's summary by its name."""
@@ -211,6 +237,7 @@ def compare(results: Sequence[EpisodeResult], *, reference: str | None = None) -
     if reference not in by_policy:
         raise UnknownNameError("policy", reference, by_policy)
     first = results[0]
+    yardsticks = [one for one in ranked if one.policy in YARDSTICKS]
     return Comparison(
         scenario=first.scenario,
         preset=first.preset,
@@ -222,6 +249,7 @@ def compare(results: Sequence[EpisodeResult], *, reference: str | None = None) -
         policies=tuple(one if one.policy == reference else _against(one, by_policy, reference) for one in ranked),
         best=best,
         reference=reference,
+        yardstick=min(yardsticks, key=lambda one: one.delay.mean).policy if yardsticks else None,
     )
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from phasewise.statistics import Comparison, PolicySummary
-from phasewise.words import NOTHING, caution, labels, number, plus_minus, probability, seconds, seeds, signed, tested
+from phasewise.words import NOTHING, caution, collapses, labels, number, plus_minus, probability, scaled, seconds, seeds, signed, tested
 
 Cell = Callable[[PolicySummary], str]
 
@@ -36,7 +36,7 @@ def columns(of: Comparison) -> tuple[Column, ...]:
     return (
         Column(group="delay, s", title="mean", cell=lambda one: plus_minus(one.delay)),
         Column(group="delay, s", title="median", cell=lambda one: seconds(one.median_delay_s)),
-        Column(group="delay, s", title="worst", cell=lambda one: seconds(one.worst_delay_s)),
+        Column(group="delay, s", title="worst (seed)", cell=_worst),
         *(against if len(of.policies) > 1 else ()),
         Column(group="wait, s", title="95th pct", cell=lambda one: seconds(one.p95_wait_s)),
         Column(group="wait, s", title="max", cell=lambda one: number(one.max_wait_s, 0)),
@@ -55,8 +55,11 @@ def terminal_table(of: Comparison, *, width: int = 140) -> RenderableType:
     Green is the best policy, dim with a dagger an outside reference, red a fault.
     """
     listed = columns(of)
-    title = Text(f"{of.scenario}: {seeds(of)}, preset {of.preset}, observation {of.observation}, SUMO {of.sumo_version}\n", style="bold")
-    whole, remarks = _rich(of, listed), Text("\n" + "\n".join(notes(of)), style="dim")
+    title = Text(f"{of.scenario}{scaled(of)}: {seeds(of)}, preset {of.preset}, observation {of.observation}, SUMO {of.sumo_version}\n")
+    title.stylize("bold")
+    remarks = Text("\n").append("".join(f"{said}\n" for said in collapses(of)), style="bold red")
+    remarks.append("\n".join(notes(of)), style="dim")
+    whole = _rich(of, listed)
     if _width(whole) <= width:
         return Group(title, whole, remarks)
     cut = sum(column.group == listed[0].group for column in listed)
@@ -73,7 +76,7 @@ def markdown(of: Comparison) -> str:
         name = names[one.policy].replace("|", "\\|")
         name = f"**{name}**" if one.policy == of.best else f"{name} †" if one.outside else name
         lines.append(f"| {name} | {' | '.join(column.cell(one) for column in listed)} |")
-    return "\n".join([*lines, "", *(f"{note}  " for note in notes(of))]).rstrip() + "\n"
+    return "\n".join([*lines, "", *(f"{note}  " for note in [*collapses(of), *notes(of)])]).rstrip() + "\n"
 
 
 def notes(of: Comparison) -> list[str]:
@@ -86,6 +89,11 @@ def notes(of: Comparison) -> list[str]:
     if caution(of):
         said.append(caution(of))
     return said
+
+
+def _worst(one: PolicySummary) -> str:
+    """Write the delay of the worst seed, and which it is where there are several."""
+    return seconds(one.worst_delay_s) + (f" ({one.worst_seed})" if one.n > 1 else "")
 
 
 def _difference(one: PolicySummary) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from phasewise.statistics import ENOUGH_SEEDS, Comparison, Estimate, PairedDifference, PolicySummary
+from phasewise.statistics import COLLAPSED, ENOUGH_SEEDS, YARDSTICKS, Comparison, Estimate, PairedDifference, PolicySummary
 
 NOTHING = "–"
 """What stands where there is no number."""
@@ -30,6 +30,13 @@ INTERVALS = (
     "of one pair alone: among many policies, some small ones come by chance."
 )
 """How differences are judged."""
+
+COLLAPSE = (
+    f"A policy is said to collapse where its mean delay is {COLLAPSED:g} times that of the network's own program, or more. A seed is "
+    "gridlocked if the street stood still at its end: at the pace of its last five minutes, those in it would have needed over twenty "
+    "times their free travel time to leave. Greedy rules do both where queues reach back to the signal upstream."
+)
+"""When a policy is said to collapse."""
 
 OUTSIDE = "Outside references are SUMO's own programs. They bypass the gate, so they may show what no cabinet would."
 """Why some policies stand apart."""
@@ -87,6 +94,11 @@ def seeds(of: Comparison) -> str:
     return "one seed" if len(of.seeds) == 1 else f"{len(of.seeds)} seeds"
 
 
+def scaled(of: Comparison) -> str:
+    """Say by how much the demand was scaled; empty where it is the scenario's own."""
+    return "" if of.scale == 1.0 else f" at {of.scale:g} times its demand"
+
+
 def caution(of: Comparison) -> str:
     """Say if there are too few seeds to conclude from; empty if there are enough."""
     n = len(of.seeds)
@@ -95,6 +107,54 @@ def caution(of: Comparison) -> str:
     if n < ENOUGH_SEEDS:
         return f"Only {n} seeds: the intervals are wide and the test is weak; run at least five, better ten."
     return ""
+
+
+def collapses(of: Comparison) -> list[str]:
+    """Name the policies that cost several times what the street costs without them, then the others that ended in gridlock."""
+    worst_first = sorted(of.policies, key=lambda one: -one.delay.mean)
+    return [
+        *(_collapse(of, one) for one in worst_first if of.has_collapsed(one.policy)),
+        *(_gridlock(of, one) for one in worst_first if one.gridlocked and not of.has_collapsed(one.policy)),
+    ]
+
+
+def unmeasured(of: Comparison) -> str:
+    """Say if a collapse cannot be told because nothing was run to tell it by; empty if it can."""
+    return "" if of.yardstick else f"Neither {' nor '.join(YARDSTICKS)} was run, so a collapse cannot be told: run one of them too."
+
+
+def _collapse(of: Comparison, one: PolicySummary) -> str:
+    """Say that a policy collapses: how far, how evenly over the seeds, and whether the street stood still."""
+    name = labels([each.policy for each in of.policies])
+    return f"{name[one.policy]} collapses here: {seconds(one.delay.mean)} s, {_times(of, one)}{_by_seed(one)}; {locked(one)}."
+
+
+def _gridlock(of: Comparison, one: PolicySummary) -> str:
+    """Say that a policy ended in gridlock with some seeds, though its mean did not collapse."""
+    name = labels([each.policy for each in of.policies])
+    beside = f", {_times(of, one)}" if of.times(one.policy) else ""
+    return f"{name[one.policy]}: {locked(one)}; {seconds(one.delay.mean)} s{beside}{_by_seed(one)}."
+
+
+def _times(of: Comparison, one: PolicySummary) -> str:
+    """Say how many times the yardstick's delay a policy has."""
+    name = labels([each.policy for each in of.policies])
+    return f"{number(of.times(one.policy) or 0.0)} times {name[of.yardstick or '']}"
+
+
+def _by_seed(one: PolicySummary) -> str:
+    """Say how a policy's delay lies over its seeds, in brackets."""
+    if one.n == 1:
+        return ""
+    return f" (median {seconds(one.median_delay_s)} s, worst {seconds(one.worst_delay_s)} s with seed {one.worst_seed})"
+
+
+def locked(one: PolicySummary) -> str:
+    """Say how many seeds ended in gridlock, and which, where they are few."""
+    if one.n == 1:
+        return "its only seed gridlocked" if one.gridlocked else "not gridlocked"
+    which = f" ({', '.join(map(str, one.gridlocked_seeds))})" if 0 < one.gridlocked <= 3 and one.gridlocked < one.n else ""
+    return f"{one.gridlocked or 'none'} of {one.n} seeds gridlocked{which}"
 
 
 def tested(of: Comparison) -> str:

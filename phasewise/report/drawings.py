@@ -146,7 +146,8 @@ def emissions(of: Material) -> str:
     )
     over_time = figure(
         title="CO2 since the start",
-        caption="Kilograms, medians over seeds, counted as trips end: those still under way at the end are in the totals above alone.",
+        caption="Kilograms, medians over seeds, of all trips, those still under way too. Each trip's CO2 is spread evenly over its time in "
+        "the street.",
         body=legend(named) + tag("div", drawn, class_="single"),
         data=_over_time(of, grown, of.edges, "CO2 since the start, in kg, median over seeds"),
     )

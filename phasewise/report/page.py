@@ -40,6 +40,7 @@ def render(results: Sequence[EpisodeResult], *, title: str, geometry: Mapping[st
     of = material(comparison, results, geometry)
     body = {
         ("figures", "Figures"): sections.all_figures(of),
+        ("collapse", "Collapse"): sections.collapse(of),
         ("delay", "Delay"): drawings.delay(of),
         ("movements", "Movements"): sections.movements(of),
         ("queues", "Queues"): drawings.queues(of),

@@ -11,7 +11,7 @@ from phasewise.report.material import Material, material
 from phasewise.report.plots import reach
 from phasewise.report.series import Array, binned
 from phasewise.statistics import compare
-from phasewise.words import headline, labels, number, plus_minus, seeds, typeset
+from phasewise.words import collapses, headline, labels, number, plus_minus, scaled, seeds, typeset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ WIDTH, HEIGHT, DPI = 1200, 500, 100
 """Size in pixels, and how many of them an inch of type takes."""
 
 COLOURS = {"best": "#0b6e69", "reference": "#b4560d", "other": "#5f6b7a", "outside": "#98a0a9"}
-INK, SOFT, RULE, PAPER = "#1d2125", "#5b6269", "#e2dfd8", "#ffffff"
+INK, SOFT, RULE, PAPER, FAULT = "#1d2125", "#5b6269", "#e2dfd8", "#ffffff", "#b3261e"
 SANS = ("Inter", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans")
 SERIF = ("Charter", "Cambria", "Caladea", "Georgia", "Liberation Serif", "DejaVu Serif")
 """Typefaces in order of taste; the last of each comes with matplotlib."""
@@ -70,8 +70,13 @@ def _draw(of: Material) -> "Figure":
     figure.text(0.028, 0.9, typeset(headline(of.comparison)), fontfamily=_typeface(SERIF), fontsize=23, fontweight="bold", color=INK)
     best = of.comparison[of.comparison.best]
     due = number(sum(one.due for one in best.figures) / best.n, 0)
-    line = f"{of.comparison.scenario}: mean delay of all {due} vehicles due, {seeds(of.comparison)}, SUMO {of.comparison.sumo_version}"
+    where = f"{of.comparison.scenario}{scaled(of.comparison)}"
+    line = f"{where}: mean delay of all {due} vehicles due, {seeds(of.comparison)}, SUMO {of.comparison.sumo_version}"
     figure.text(0.028, 0.835, typeset(line), fontsize=11, color=SOFT)
+    fallen = collapses(of.comparison)
+    if fallen:
+        more = f" And {len(fallen) - 1} more." if len(fallen) > 1 else ""
+        figure.text(0.028, 0.785, typeset(fallen[0] + more), fontsize=10, color=FAULT)
     _delays(figure.add_axes((0.155, 0.13, 0.34 if pair else 0.73, 0.6)), of)
     if pair:
         _queues(figure.add_axes((0.645, 0.13, 0.325, 0.6)), of, halting, pair)

@@ -12,7 +12,22 @@ from phasewise.report.plots import Part, legend, reach, stacked
 from phasewise.report.series import Way, ways
 from phasewise.statistics import PolicySummary
 from phasewise.table import Column, columns, notes
-from phasewise.words import DELAY, INTERVALS, MEASURES, NOTHING, OUTSIDE, headline, lede, number, seconds, seeds
+from phasewise.words import (
+    COLLAPSE,
+    DELAY,
+    INTERVALS,
+    MEASURES,
+    NOTHING,
+    OUTSIDE,
+    collapses,
+    headline,
+    lede,
+    number,
+    scaled,
+    seconds,
+    seeds,
+    unmeasured,
+)
 
 MOVEMENTS = 16
 """How many movements are listed before the rest is pooled."""
@@ -40,7 +55,29 @@ def head(of: Material, title: str) -> str:
         paragraph(title, "kicker"),
         tag("h1", text(headline(of.comparison))),
         paragraph(lede(of.comparison), "lede"),
+        _list(collapses(of.comparison), "collapses"),
         tag("dl", *facts, class_="facts", aria_label=f"Key figures of {of.names[of.comparison.best]}"),
+    )
+
+
+def collapse(of: Material) -> str:
+    """Say where policies collapse, and count the gridlocked seeds of each."""
+    one, said = of.comparison, collapses(of.comparison)
+    if not said:
+        said = ["No seed ended in gridlock" + (f", and no policy collapsed against {of.names[one.yardstick]}." if one.yardstick else ".")]
+    heads = ["policy", "mean, s", "median, s", "worst, s", "worst seed", "times the yardstick", "seeds gridlocked", "which"]
+    rows = []
+    for each in one.policies:
+        times = one.times(each.policy)
+        against = "the yardstick" if each.policy == one.yardstick else NOTHING if times is None else number(times)
+        delays = (seconds(value) for value in (each.delay.mean, each.median_delay_s, each.worst_delay_s))
+        which = ", ".join(map(str, each.gridlocked_seeds)) or NOTHING
+        rows.append([of.names[each.policy], *delays, str(each.worst_seed), against, f"{each.gridlocked} of {each.n}", which])
+    yardstick = f" The yardstick is {of.names[one.yardstick]}." if one.yardstick else ""
+    counted = table(caption=f"Delay over all due vehicles and gridlock, over {seeds(one)}.{yardstick}", heads=heads, rows=rows)
+    told = paragraph(f"{COLLAPSE} {unmeasured(one)}".strip())
+    return section(
+        told, _list(said, "collapses" if collapses(one) else "plainlist"), counted, anchor="collapse", title="Where policies collapse"
     )
 
 
@@ -64,7 +101,7 @@ def all_figures(of: Material) -> str:
         row = tag("th", name(of.names[one.policy]), *(" " + tag("span", text(word), class_="tagged") for word in tags), scope="row")
         cells = [_cell(column, one, first=place == 0) for _, members in groups for place, column in enumerate(members)]
         rows.append(tag("tr", row, *cells, class_=of.kind(one.policy)))
-    said = [f"{of.comparison.scenario}, {seeds(of.comparison)}, least median delay first", *notes(of.comparison)]
+    said = [f"{of.comparison.scenario}{scaled(of.comparison)}, {seeds(of.comparison)}, least median delay first", *notes(of.comparison)]
     whole = tag(
         "table",
         tag("caption", tag("span", text(" ".join(f"{note.rstrip('.')}." for note in said)))),
@@ -167,6 +204,7 @@ def provenance(of: Material) -> str:
     entries = (
         ("Scenario", text(one.scenario)),
         ("Its SHA-256", tag("code", text(one.scenario_sha256))),
+        ("Demand", text(f"{one.scale:g} times the scenario's own")),
         ("SUMO", text(one.sumo_version)),
         ("Preset", text(one.preset)),
         ("Observation", text(one.observation)),
@@ -185,6 +223,11 @@ def provenance(of: Material) -> str:
         anchor="provenance",
         title="Provenance",
     )
+
+
+def _list(lines: Sequence[str], class_: str) -> str:
+    """Set sentences one below the other; nothing for none."""
+    return tag("ul", *(tag("li", text(line)) for line in lines), class_=class_) if lines else ""
 
 
 def _options(options: Sequence[str]) -> str:

@@ -148,6 +148,10 @@ polyline.due { stroke: var(--ink); stroke-width: 1; } polygon.between { fill: va
 .provenance dt { color: var(--soft); } .provenance dd { margin: 0; overflow-wrap: anywhere; }
 code { font: .8125rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 code span { display: inline-block; max-width: 100%; }
+.collapses {
+  margin: 0 0 1em; padding: .6rem 0 .6rem 1rem; border-left: 3px solid var(--fault); list-style: none; color: var(--fault);
+  font-weight: 600; max-width: 60rem;
+}
 .plainlist { margin: .5rem 0 0; padding-left: 1.2rem; font-size: .875rem; }
 footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--rule); color: var(--faint); font-size: .8125rem; }
 

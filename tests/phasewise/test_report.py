@@ -128,6 +128,39 @@ def test_the_report_tells_how_it_was_made(tmp_path: Path) -> None:
     ]
 
 
+def test_a_collapse_is_said_at_the_head_and_counted_in_its_section(tmp_path: Path) -> None:
+    """Gridlocked seeds by policy, mean, median, worst seed and how many times the yardstick; in words where the reader begins."""
+    gridlocked = [episode("sotl", seed, 500.0 + seed % 3, gridlocked=seed != 102) for seed in (101, 102, 103)]
+    html = written([*(one for one in recorded() if one.policy != "sotl"), *gridlocked], tmp_path)
+    words = "sotl collapses here: 501.0 s, 15.2 times program (median 501.0 s, worst 502.0 s with seed 101); 2 of 3 seeds gridlocked"
+
+    told = Page(section(html, "collapse")).text.replace("\u202f", " ")
+    head = Page(html.partition("</header>")[0]).text.replace("\u202f", " ")
+
+    assert words in head
+    assert words in told
+    assert "sotl501.0501.0502.010115.22 of 3101, 103" in told
+    assert "program33.033.034.0101the yardstick0 of 3–" in told
+
+
+def test_no_collapse_is_said_too(tmp_path: Path) -> None:
+    """Or that it cannot be told, because neither fixed time nor the program was run."""
+    told = Page(section(written(recorded(), tmp_path), "collapse")).text
+    alone = Page(section(written([episode("a")], tmp_path), "collapse")).text
+
+    assert "No seed ended in gridlock, and no policy collapsed against program." in told
+    assert "No seed ended in gridlock." in alone
+    assert "Neither fixed_time nor program was run" in alone
+
+
+def test_the_scale_of_the_demand_is_told(tmp_path: Path) -> None:
+    """Where the table is, and where it is told how to make the runs again."""
+    html = written([episode("a", scale=1.5)], tmp_path)
+
+    assert "resco:cologne1 at 1.5 times its demand" in Page(section(html, "figures")).text
+    assert "1.5 times the scenario's own" in Page(section(html, "provenance")).text
+
+
 def test_delay_is_explained(tmp_path: Path) -> None:
     """The reader learns that vehicles that never got in count."""
     assert "never got in counts the whole time" in Page(section(written(recorded(), tmp_path), "reading")).text

@@ -205,3 +205,37 @@ def test_policies_that_met_different_seeds_are_refused() -> None:
     """A policy that was spared a hard seed is not compared with one that was not."""
     with pytest.raises(UserError, match="a had 101, 102, and b had 101"):
         compare([episode("a", 101), episode("a", 102), episode("b", 101)])
+
+
+def test_the_yardstick_is_the_cheaper_of_fixed_time_and_the_networks_program() -> None:
+    """What the street costs without any adaptive control; a policy of another name is never it."""
+    results = [*episodes({"fixed_time": [90.0], "a": [20.0]}), *episodes({"program": [30.0], "sumo_actuated": [10.0]}, outside=True)]
+
+    assert "program" == compare(results).yardstick
+    assert "fixed_time" == compare(results[:2]).yardstick
+    assert compare(results[1:2]).yardstick is None
+
+
+@pytest.mark.parametrize(("delay_s", "collapsed"), [(59.0, False), (60.0, True), (94.0, True)])
+def test_a_policy_collapses_from_three_times_the_yardstick_on(delay_s: float, collapsed: bool) -> None:
+    """By its mean, which one gridlocked seed can move."""
+    compared = compare(episodes({"fixed_time": [20.0, 20.0, 20.0], "a": [15.0, 15.0, 3 * delay_s - 30.0]}))
+
+    assert pytest.approx(delay_s / 20.0) == compared.times("a")
+    assert collapsed == compared.has_collapsed("a")
+
+
+def test_without_a_yardstick_nothing_collapses() -> None:
+    """And the yardstick is not measured by itself; one of no delay measures nothing."""
+    alone = compare(episodes({"a": [900.0], "b": [20.0]}))
+    idle = compare(episodes({"a": [900.0], "fixed_time": [0.0]}))
+
+    assert (None, None, None) == (alone.times("a"), idle.times("a"), idle.times("fixed_time"))
+    assert not alone.has_collapsed("a")
+
+
+def test_a_summary_tells_which_seeds_ended_in_gridlock() -> None:
+    """So that the run can be looked at."""
+    found = compare([episode("a", 101), episode("a", 102, gridlocked=True), episode("a", 103, gridlocked=True)])["a"]
+
+    assert ((102, 103), 2) == (found.gridlocked_seeds, found.gridlocked)

@@ -40,8 +40,24 @@ def test_a_row_holds_every_figure() -> None:
 
     row = next(line for line in lines if line.startswith("sotl"))
 
-    assert ["sotl", "25.0", "±2.5", "25.0", "26.0", "−6.0", "±2.5", "0.009", "52.5", "130", "86", "0.82", "235", "45"] == row.split()[:14]
-    assert ["3", "of", "3", "0"] == row.split()[14:]
+    assert [
+        "sotl",
+        "25.0",
+        "±2.5",
+        "25.0",
+        "26.0",
+        "(102)",
+        "−6.0",
+        "±2.5",
+        "0.009",
+        "52.5",
+        "130",
+        "86",
+        "0.82",
+        "235",
+        "45",
+    ] == row.split()[:15]
+    assert ["3", "of", "3", "0"] == row.split()[15:]
 
 
 def test_outside_references_are_marked_and_explained() -> None:
@@ -81,7 +97,7 @@ def test_markdown_is_a_table_with_its_notes() -> None:
     rows = [line for line in lines if line.startswith("|")]
 
     assert {15} == {row.count("|") for row in rows}
-    assert rows[2].startswith("| **max_pressure** | 20.0 ±2.5 | 20.0 | 21.0 | −11.0 ±2.5 | 0.003 |")
+    assert rows[2].startswith("| **max_pressure** | 20.0 ±2.5 | 20.0 | 21.0 (102) | −11.0 ±2.5 | 0.003 |")
     assert rows[-1].startswith("| program † |")
     assert any("bypasses the gate" in line for line in lines)
 
@@ -89,3 +105,30 @@ def test_markdown_is_a_table_with_its_notes() -> None:
 def test_markdown_survives_any_name() -> None:
     """A bar in a name does not make a cell."""
     assert "| **a\\|b** |" in markdown(compare(episodes({"a|b": [20.0]})))
+
+
+def test_a_collapse_is_said_under_the_table() -> None:
+    """In words, above the signs' meaning; on the terminal and in Markdown."""
+    of = compare(episodes({"fixed_time": [30.0, 32.0, 31.0], "sotl": [120.0, 160.0, 140.0]}))
+    words = "sotl collapses here: 140.0 s, 4.5 times fixed_time (median 140.0 s, worst 160.0 s with seed 102); none of 3 seeds gridlocked."
+
+    lines = shown(terminal_table(of, width=200), width=200)
+
+    assert words in lines
+    assert lines.index(words) < lines.index("± half the 95 % t-interval over 3 seeds")
+    assert f"{words}  " in markdown(of).splitlines()
+
+
+def test_gridlocked_seeds_are_said_under_the_table() -> None:
+    """Though the mean is still below fixed time's."""
+    lines = shown(terminal_table(compared(), width=200), width=200)
+
+    assert "sotl: 3 of 3 seeds gridlocked; 25.0 s, 0.8 times fixed_time (median 25.0 s, worst 26.0 s with seed 102)." in lines
+
+
+def test_another_scale_of_the_demand_stands_over_the_table() -> None:
+    """So that nobody takes it for the scenario's own; which goes without saying."""
+    own, more = (shown(terminal_table(compare(episodes({"a": [20.0]}, scale=scale)), width=200), width=200)[0] for scale in (1.0, 1.5))
+
+    assert "resco:cologne1: one seed" in own
+    assert "resco:cologne1 at 1.5 times its demand: one seed" in more

@@ -3,7 +3,20 @@ import math
 import pytest
 
 from phasewise.statistics import PairedDifference, compare, estimate
-from phasewise.words import caution, headline, labels, lede, number, plus_minus, probability, seconds, signed, typeset
+from phasewise.words import (
+    caution,
+    collapses,
+    headline,
+    labels,
+    lede,
+    number,
+    plus_minus,
+    probability,
+    seconds,
+    signed,
+    typeset,
+    unmeasured,
+)
 from tests.phasewise.synthetic import episode, episodes
 
 SEEDS = (0.0, 0.4, -0.3, 0.1, -0.2, 0.3)
@@ -123,3 +136,31 @@ def test_too_few_seeds_are_said_to_be_too_few(count: int, words: str) -> None:
 def test_a_number_and_its_unit_stay_on_one_line() -> None:
     """Narrow no-break spaces bind them, and nothing else."""
     assert "19.8\u202f±\u202f0.6\u202fs of 95\u202f% in 3 seeds" == typeset("19.8 ±0.6 s of 95 % in 3 seeds")
+
+
+def test_a_collapse_is_named_with_its_size_and_its_gridlocked_seeds() -> None:
+    """The worst first; then who ended in gridlock without collapsing; who did neither is not named."""
+    results = [
+        *episodes({"fixed_time": [100.0, 110.0, 120.0], "max_wave": [90.0, 95.0, 91.0], "sotl": [500.0, 520.0, 582.0]}),
+        *[episode("greedy", seed, 1200.0, gridlocked=True) for seed in (101, 102, 103)],
+        *[episode("max_pressure", seed, 80.0 + 200 * (seed == 103), gridlocked=seed == 103) for seed in (101, 102, 103)],
+    ]
+
+    assert [
+        "greedy collapses here: 1,200 s, 10.9 times fixed_time (median 1,200 s, worst 1,200 s with seed 101); 3 of 3 seeds gridlocked.",
+        "sotl collapses here: 534.0 s, 4.9 times fixed_time (median 520.0 s, worst 582.0 s with seed 103); none of 3 seeds gridlocked.",
+        "max_pressure: 1 of 3 seeds gridlocked (103); 146.7 s, 1.3 times fixed_time (median 80.0 s, worst 280.0 s with seed 103).",
+    ] == collapses(compare(results))
+
+
+def test_a_collapse_with_one_seed_is_told_without_a_spread() -> None:
+    """One seed has neither a median nor a worst."""
+    of = compare([episode("program", 101, 20.0, outside=True, gridlocked=True), episode("a", 101, 80.0)])
+
+    assert ["a collapses here: 80.0 s, 4.0 times program; not gridlocked.", "program: its only seed gridlocked; 20.0 s."] == collapses(of)
+
+
+def test_without_a_yardstick_the_reader_is_told_to_run_one() -> None:
+    """A collapse that cannot be seen is not silently none."""
+    assert "Neither fixed_time nor program was run" in unmeasured(compare(episodes({"a": [30.0]})))
+    assert "" == unmeasured(compare(episodes({"fixed_time": [30.0]})))
