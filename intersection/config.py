@@ -176,7 +176,8 @@ class IntersectionConfig:
                     allowed=f"{tables.longest_wait(call)} or more",
                 )
         for number, bounds in tables.max_green.items():
-            for at, stage in enumerate(self.stages):
+            for at in tables.reachable[number]:
+                stage = self.stages[at]
                 entry = max(tables.longest_move(source, at) for source in range(len(self.stages)))
                 for held in bits(tables.green[at]):
                     if bounds[held] < entry + tables.service[at]:

@@ -376,6 +376,19 @@ class Tables:
         return bounds
 
     @cached_property
+    def reachable(self) -> dict[int, tuple[int, ...]]:
+        """For each pattern's number (0: free), the stages that can be gone to in it.
+
+        Those of its sequence, those that serve a call when it must be, and those on the way to either; in free operation all.
+        """
+        everything = range(len(self.stages))
+        reached = {0: tuple(everything)}
+        for pattern in self.patterns:
+            goals = {at for at in everything if self.stages[at].name in pattern.sequence or at in self.rescue}
+            reached[pattern.number] = tuple(sorted(goals | {self.next_hop[a][b] for a in everything for b in goals if a != b}))
+        return reached
+
+    @cached_property
     def patience(self) -> dict[int, Tenths]:
         """For each pattern's number (0: free), a time after the oldest call within which no bound can have been reached."""
         waits = [self.groups[g].max_wait for g in bits(self.vehicles)]

@@ -249,6 +249,16 @@ def test_a_pattern_bounds_greens_by_its_splits() -> None:
     assert {0: 9_000 - made.round_trip, 4: 400, 5: 400} == made.patience
 
 
+def test_a_pattern_answers_only_for_the_stages_that_it_can_come_to() -> None:
+    """The split of "two" is too short for "extra", which no pattern holds and no call needs; in free operation every stage counts."""
+    day = Pattern(number=4, name="day", cycle=500, sequence=("one", "two"), splits=(360, 140))
+    stages = (stage("one", [1, 4]), stage("two", [2, 3]), stage("extra", [2, 4]))
+    long_fourth: dict[int, dict[str, int]] = {1: {}, 2: {}, 3: {}, 4: {"min_green": 300}}
+    made = tables(*stages, timings=long_fourth, conflicts=[(1, 2), (1, 3), (3, 4)], patterns=(day,))
+
+    assert {0: (0, 1, 2), 4: (0, 1)} == made.reachable
+
+
 def test_a_group_is_found_by_its_number() -> None:
     """Numbers of phases and overlaps become masks of indices."""
     turn = Overlap(number=9, name="right turn", parents=frozenset({1, 2}), yellow_change=35)
