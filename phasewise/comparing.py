@@ -9,7 +9,7 @@ from phasewise.console import out
 from phasewise.evaluating import run_all, runs_of, test_seeds
 from phasewise.files import writable_folder
 from phasewise.parquet import write_rows
-from phasewise.report import write_picture, write_report
+from phasewise.report import geography_of, write_picture, write_report
 from phasewise.statistics import compare
 from phasewise.table import terminal_table
 
@@ -44,6 +44,6 @@ def show(results: Sequence[EpisodeResult], folder: Path, *, title: str) -> None:
     """Print the comparison and write its files."""
     out.print(terminal_table(compare(results), width=out.width))
     write_rows(results, folder / "results.parquet")
-    write_report(results, folder / "report.html", title=title)
+    write_report(results, folder / "report.html", title=title, geography=geography_of(results))
     write_picture(results, folder / "picture.png")
     out.print(f"report: {folder / 'report.html'}   rows: {folder / 'results.parquet'}", soft_wrap=True)

@@ -109,7 +109,7 @@ def phases(of: Material) -> str:
         "Grey is the transition: yellow change and red clearance."
     )
     drawn = [
-        phase_diagram(signal, rows, window=window, geometry=of.geometry.get(signal), caption="" if place else caption)
+        phase_diagram(signal, rows, window=window, geometry=of.geography.signals.get(signal), caption="" if place else caption)
         for place, signal in enumerate(signals)
     ]
     words = [f"The minutes around the longest queue under {of.names[chosen]}, with its median seed; all policies met the same vehicles."]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from envs.results import EpisodeResult, Series
-from phasewise.report.geometry import SignalGeometry
+from phasewise.report.geometry import Geography
 from phasewise.report.series import Array, Spread, recorded, spread, time_axis
 from phasewise.statistics import Comparison, PolicySummary
 from phasewise.words import labels
@@ -32,7 +32,7 @@ class Material:
     edges: Array
     """Edges of the time bins, in seconds."""
 
-    geometry: Mapping[str, SignalGeometry]
+    geography: Geography
 
     @property
     def horizon_s(self) -> float:
@@ -61,9 +61,9 @@ class Material:
         return {policy: spread([bring(run.time_s, read(run), self.edges) for run in runs]) for policy, runs in kept.items() if runs}
 
 
-def material(comparison: Comparison, results: Sequence[EpisodeResult], geometry: Mapping[str, SignalGeometry]) -> Material:
+def material(comparison: Comparison, results: Sequence[EpisodeResult], geography: Geography) -> Material:
     """Gather what the sections draw from."""
     runs = recorded(results)
     edges = time_axis(run for kept in runs.values() for _, run in kept)
     names = labels([one.policy for one in comparison.policies])
-    return Material(comparison=comparison, results=results, runs=runs, names=names, edges=edges, geometry=geometry)
+    return Material(comparison=comparison, results=results, runs=runs, names=names, edges=edges, geography=geography)

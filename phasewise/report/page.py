@@ -1,13 +1,13 @@
 """The report: one HTML file that asks nothing of a network, with inline style and drawings and no script."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 from envs.results import EpisodeResult
 from phasewise.files import write_atomically
 from phasewise.report import drawings, sections
-from phasewise.report.geometry import SignalGeometry
+from phasewise.report.geometry import Geography
 from phasewise.report.markup import tag
 from phasewise.report.material import material
 from phasewise.report.style import CSS
@@ -18,26 +18,26 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """What the browser is told to allow: nothing from outside."""
 
 
-def write_report(results: Sequence[EpisodeResult], path: Path, *, title: str, geometry: Mapping[str, SignalGeometry] | None = None) -> None:
+def write_report(results: Sequence[EpisodeResult], path: Path, *, title: str, geography: Geography | None = None) -> None:
     """Write the comparison of results as one self-contained HTML file, whole or not at all. The same results give the same bytes.
 
     Args:
         results: one a policy and seed; pictures over time are drawn of those with series.
         path: where to write.
         title: what stands over the report, in words.
-        geometry: how to name and picture signals, by their identity in the series.
+        geography: how to name and picture signals and movements; by their identities in the series where it is not known.
 
     Raises:
         UserError: the results cannot be compared, or nothing can be written at this place.
         RuntimeFault: the disk is full or broken.
     """
-    write_atomically(path, render(results, title=title, geometry=geometry or {}).encode())
+    write_atomically(path, render(results, title=title, geography=geography or Geography()).encode())
 
 
-def render(results: Sequence[EpisodeResult], *, title: str, geometry: Mapping[str, SignalGeometry]) -> str:
+def render(results: Sequence[EpisodeResult], *, title: str, geography: Geography) -> str:
     """Make the report's HTML."""
     comparison = compare(results)
-    of = material(comparison, results, geometry)
+    of = material(comparison, results, geography)
     body = {
         ("figures", "Figures"): sections.all_figures(of),
         ("collapse", "Collapse"): sections.collapse(of),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from envs.results import EpisodeResult
 from phasewise.files import write_atomically
+from phasewise.report.geometry import Geography
 from phasewise.report.material import Material, material
 from phasewise.report.plots import reach
 from phasewise.report.series import Array, binned
@@ -36,7 +37,7 @@ def write_picture(results: Sequence[EpisodeResult], path: Path) -> None:
     """
     from matplotlib import rc_context
 
-    of = material(compare(results), results, {})
+    of = material(compare(results), results, Geography())
     with rc_context({"font.family": [_typeface(SANS)], "text.parse_math": False, "axes.unicode_minus": True}):
         write_atomically(path, _png(_draw(of)))
 

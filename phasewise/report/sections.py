@@ -116,7 +116,12 @@ def movements(of: Material) -> str:
     """Set delay by movement and policy, as a table in colour."""
     title, listed = (
         "Delay by movement",
-        ways({one.policy: of.runs[one.policy] for one in of.shown}, of.comparison.reference, limit=MOVEMENTS),
+        ways(
+            {one.policy: of.runs[one.policy] for one in of.shown},
+            of.comparison.reference,
+            limit=MOVEMENTS,
+            names=of.geography.movements,
+        ),
     )
     if not listed:
         return section(paragraph("No movements were recorded for these runs."), anchor="movements", title=title)
@@ -270,4 +275,4 @@ def _way(of: Material, way: Way, top: float) -> str:
         value = way.delay_s.get(one.policy)
         tint = None if value is None else f"--h:{plain(0.62 * min(1.0, max(0.0, value / top)))}"
         cells.append(tag("td", NOTHING if value is None else number(value), style=tint))
-    return tag("tr", tag("th", text(way.name), scope="row", title=way.name), *cells)
+    return tag("tr", tag("th", text(way.name), scope="row", title=way.edges), *cells)

@@ -1,7 +1,7 @@
 """Series of several seeds brought to one time axis and summed up; movements pooled. Arrays in, arrays out."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -66,31 +66,48 @@ class Way:
     """A movement over all seeds: its delay by policy."""
 
     name: str
+    edges: str
+    """Its first and last edge, which its name may not tell."""
+
     trips: float
     """A seed's mean under the reference."""
 
     delay_s: dict[str, float]
 
 
-def ways(by_policy: dict[str, list[tuple[int, Series]]], reference: str, *, limit: int) -> list[Way]:
-    """Pool movements over seeds, weighted by trips: those first that cost the reference most in all, the rest pooled as one row."""
+def ways(
+    by_policy: Mapping[str, list[tuple[int, Series]]],
+    reference: str,
+    *,
+    limit: int,
+    names: Mapping[tuple[str, str], str] | None = None,
+) -> list[Way]:
+    """Pool movements over seeds, weighted by trips: those first that cost the reference most in all, the rest pooled as one row.
+
+    Args:
+        by_policy: each policy's series with their seeds.
+        reference: the policy by whose cost they are ordered.
+        limit: how many rows, the rest's among them.
+        names: what to call a movement by its first and last edge; their own names by default.
+    """
     pooled = {policy: _pool(movement for _, one in runs for movement in one.movements) for policy, runs in by_policy.items()}
     base = pooled.get(reference) or next(iter(pooled.values()), {})
     cost = {pair: trips * delay for pair, (trips, delay) in base.items()}
     order = sorted({pair for way in pooled.values() for pair in way}, key=lambda pair: (-cost.get(pair, 0.0), pair))
     runs = max(len(by_policy.get(reference, ())), 1)
-    groups = [(f"{pair[0]} → {pair[1]}", [pair]) for pair in order]
+    groups = [((names or {}).get(pair, " → ".join(pair)), " → ".join(pair), [pair]) for pair in order]
     if len(order) > limit:
-        groups = [*groups[: limit - 1], (f"the other {len(order) - limit + 1}", order[limit - 1 :])]
+        rest = f"the other {len(order) - limit + 1}"
+        groups = [*groups[: limit - 1], (rest, rest, order[limit - 1 :])]
     listed = []
-    for name, pairs in groups:
+    for name, edges, pairs in groups:
         delays = {}
         for policy, way in pooled.items():
             parts = [way[pair] for pair in pairs if pair in way]
             trips = sum(trips for trips, _ in parts)
             if trips:
                 delays[policy] = sum(trips * delay for trips, delay in parts) / trips
-        listed.append(Way(name=name, trips=sum(base[pair][0] for pair in pairs if pair in base) / runs, delay_s=delays))
+        listed.append(Way(name=name, edges=edges, trips=sum(base[pair][0] for pair in pairs if pair in base) / runs, delay_s=delays))
     return listed
 
 

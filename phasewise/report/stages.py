@@ -7,7 +7,7 @@ from statistics import fmean
 
 from envs.results import Series, StageTime
 from phasewise.report.geometry import SignalGeometry, StageMovement
-from phasewise.report.markup import figure, name, percent, plain, table, tag
+from phasewise.report.markup import figure, name, percent, plain, table, tag, text
 from phasewise.report.plots import GRAIN, Scale, legend, minutes, tick_row, with_unit
 from phasewise.words import number
 
@@ -72,7 +72,7 @@ def phase_diagram(
         data += _lines(label, times)
     foot = tick_row(axis, with_unit([f"{tick / 60:.0f}" for tick in axis.ticks], "min"))
     keys = [*((f"s{stage % HUES}", f"stage {stage}") for stage in sorted(seen)), ("transition", "transition")]
-    shapes = _pictograms(sorted(seen), (geometry or {}).get("stages", ()))
+    shapes = _pictograms(sorted(seen), geometry or {})
     return figure(
         title=(geometry or {}).get("name", "") or signal,
         caption=caption,
@@ -113,18 +113,23 @@ def _lines(label: str, times: Sequence[StageTime]) -> list[list[str]]:
     ]
 
 
-def _pictograms(stages: Sequence[int], movements: Sequence[Sequence[StageMovement]]) -> str:
-    """Draw the stages seen in a window as arrows through a junction, north up; none if their movements are not known."""
+def _pictograms(stages: Sequence[int], geometry: SignalGeometry) -> str:
+    """Draw the stages seen in a window as arrows through a junction, north up, with words; none if their movements are not known."""
+    movements, crossings, words = geometry.get("stages", ()), geometry.get("crossings", ()), geometry.get("words", ())
     if not movements or not stages or max(stages) >= len(movements):
         return ""
-    arms = sorted({bearing for stage in movements for movement in stage for bearing in (movement["approach"], movement["exit"])})
+    arms = {bearing for stage in movements for movement in stage for bearing in (movement["approach"], movement["exit"])}
     drawn = []
     for stage in stages:
-        roads = [_road(bearing) for bearing in arms]
+        roads = [_road(bearing) for bearing in sorted(arms)]
+        walks = [_walk(bearing) for bearing in crossings[stage]] if stage < len(crossings) else []
         arrows = [_arrow(movement) for movement in movements[stage]]
-        words = f"stage {stage}: " + ", ".join(f"from {m['approach']:.0f}° to {m['exit']:.0f}°" for m in movements[stage])
-        image = tag("svg", *roads, *arrows, viewBox="-24 -24 48 48", width=72, height=72, role="img", aria_label=words)
-        drawn.append(tag("li", image, tag("span", tag("i", class_=f"s{stage % HUES}"), str(stage)), class_=f"s{stage % HUES}"))
+        said = words[stage] if stage < len(words) else ""
+        told = said or ", ".join(f"from {m['approach']:.0f}° to {m['exit']:.0f}°" for m in movements[stage])
+        label = f"stage {stage}: {told}"
+        image = tag("svg", *roads, *walks, *arrows, viewBox="-24 -24 48 48", width=72, height=72, role="img", aria_label=label)
+        number_of = tag("span", tag("i", class_=f"s{stage % HUES}"), str(stage))
+        drawn.append(tag("li", image, number_of, tag("small", text(said)) if said else "", class_=f"s{stage % HUES}"))
     return tag("ul", *drawn, class_="pictograms")
 
 
@@ -138,6 +143,12 @@ def _road(bearing: float) -> str:
     """Draw an arm."""
     x, y = _at(bearing, 23, 0)
     return tag("line", x1="0", y1="0", x2=plain(x), y2=plain(y), class_="road")
+
+
+def _walk(bearing: float) -> str:
+    """Draw a crossing as stripes over an arm."""
+    (x1, y1), (x2, y2) = _at(bearing, ARM - 4, -7), _at(bearing, ARM - 4, 7)
+    return tag("line", x1=plain(x1), y1=plain(y1), x2=plain(x2), y2=plain(y2), class_="walk")
 
 
 def _arrow(movement: StageMovement) -> str:

@@ -143,6 +143,8 @@ polyline.due { stroke: var(--ink); stroke-width: 1; } polygon.between { fill: va
 .pictograms { gap: .6rem 1.4rem; }
 .pictograms span { display: block; text-align: center; margin-top: .2rem; }
 .road { stroke: var(--rule); stroke-width: 11; } .arrow { fill: none; stroke: var(--ink); stroke-width: 1.6; } .head { fill: var(--ink); }
+.pictograms li { max-width: 13rem; } .pictograms small { display: block; margin-top: .2rem; line-height: 1.35; }
+.pictograms svg { margin-inline: auto; } .walk { stroke: var(--soft); stroke-width: 3; stroke-dasharray: 1.4 1.2; }
 .permissive { stroke-dasharray: 2.4 2; }
 .provenance { display: grid; grid-template-columns: minmax(7rem, 11rem) 1fr; gap: .35rem 1rem; margin: 1rem 0 0; font-size: .875rem; }
 .provenance dt { color: var(--soft); } .provenance dd { margin: 0; overflow-wrap: anywhere; }

@@ -9,7 +9,7 @@ import pytest
 
 from envs.results import EpisodeResult, Movement, Series, StageTime
 from intersection.errors import UserError
-from phasewise.report import SignalGeometry, write_report
+from phasewise.report import Geography, SignalGeometry, StageMovement, write_report
 from tests.phasewise.synthetic import episode, series
 
 VOID = {"meta", "wbr", "br", "hr", "img", "link", "input"}
@@ -66,9 +66,9 @@ def recorded(*, signals: int = 2, movements: int = 9) -> list[EpisodeResult]:
     return results + outside
 
 
-def written(results: list[EpisodeResult], path: Path, geometry: dict[str, SignalGeometry] | None = None) -> str:
+def written(results: list[EpisodeResult], path: Path, geography: Geography | None = None) -> str:
     """Write a report and read it."""
-    write_report(results, path / "report.html", title="A comparison", geometry=geometry)
+    write_report(results, path / "report.html", title="A comparison", geography=geography)
     return (path / "report.html").read_text(encoding="utf-8")
 
 
@@ -289,16 +289,32 @@ def test_a_phase_diagram_shows_each_green_where_it_was(tmp_path: Path) -> None:
 
 def test_geometry_names_and_pictures_stages(tmp_path: Path) -> None:
     """A signal bears its name, and each stage seen is an arrow diagram that says in words what it shows."""
-    north_south = [{"approach": 0.0, "exit": 180.0, "protected": True}, {"approach": 180.0, "exit": 270.0, "protected": False}]
-    geometry: dict[str, SignalGeometry] = {
-        "GS_cluster_1": {"name": "Aachener Straße", "stages": [north_south] * 3}  # type: ignore[list-item]  # a literal list of dicts is inferred loosely
+    way: list[StageMovement] = [
+        {"approach": 0.0, "exit": 180.0, "protected": True},
+        {"approach": 180.0, "exit": 270.0, "protected": False},
+    ]
+    signal: SignalGeometry = {
+        "name": "Aachener Straße",
+        "stages": [way] * 3,
+        "crossings": [[90.0], [], []],
+        "words": ["southbound through", "", "northbound <left>"],
     }
 
-    drawn = section(written(recorded(), tmp_path, geometry), "phases")
+    drawn = section(written(recorded(), tmp_path, Geography(signals={"GS_cluster_1": signal})), "phases")
 
     assert "<h3>Aachener Straße</h3>" in drawn
-    assert 'aria-label="stage 0: from 0° to 180°, from 180° to 270°"' in drawn
-    assert 3 == drawn.count('class="arrow permissive"')
+    assert 'aria-label="stage 0: southbound through"' in drawn
+    assert 'aria-label="stage 1: from 0° to 180°, from 180° to 270°"' in drawn
+    assert "<small>northbound &lt;left&gt;</small>" in drawn
+    assert (3, 1) == (drawn.count('class="arrow permissive"'), drawn.count('class="walk"'))
+
+
+def test_movements_bear_their_names(tmp_path: Path) -> None:
+    """In an engineer's words where they are known, the edges one touch away; the others by their edges."""
+    drawn = section(written(recorded(), tmp_path, Geography(movements={("north", "south"): "southbound through"})), "movements")
+
+    assert '<th scope="row" title="north → south">southbound through</th>' in drawn
+    assert '<th scope="row" title="south → north">south → north</th>' in drawn
 
 
 def test_what_cannot_be_compared_leaves_no_file(tmp_path: Path) -> None:
