@@ -8,7 +8,21 @@ from rich.table import Table
 from rich.text import Text
 
 from phasewise.statistics import Comparison, PolicySummary
-from phasewise.words import NOTHING, caution, collapses, labels, number, plus_minus, probability, scaled, seconds, seeds, signed, tested
+from phasewise.words import (
+    NOTHING,
+    caution,
+    collapses,
+    labels,
+    number,
+    plus_minus,
+    probability,
+    scaled,
+    seconds,
+    seeds,
+    signed,
+    tested,
+    width,
+)
 
 Cell = Callable[[PolicySummary], str]
 
@@ -100,9 +114,7 @@ def _difference(one: PolicySummary) -> str:
     """Write the paired difference with its sign and half its interval."""
     if one.against is None:
         return NOTHING
-    difference = one.against.difference
-    half = difference.half_width
-    return signed(difference.mean) if half is None else f"{signed(difference.mean)} ±{number(half)}"
+    return signed(one.against.difference.mean) + width(one.against.difference)
 
 
 def _rich(of: Comparison, listed: tuple[Column, ...]) -> Table:

@@ -63,8 +63,13 @@ def seconds(value: float) -> str:
 
 def plus_minus(of: Estimate, digits: int = 1) -> str:
     """Write a mean with half its interval, or without where there is none."""
+    return number(of.mean, digits) + width(of, digits)
+
+
+def width(of: Estimate, digits: int = 1) -> str:
+    """Write half an interval behind its ±, in whole numbers from 1,000 on; empty where there is none."""
     half = of.half_width
-    return number(of.mean, digits) if half is None else f"{number(of.mean, digits)} ±{number(half, digits)}"
+    return "" if half is None else f" ±{number(half, digits if half < 1000 else 0)}"
 
 
 def probability(of: PairedDifference | None) -> str:
@@ -228,14 +233,19 @@ def _reserves(of: Comparison, best: PolicySummary) -> list[str]:
     if best.gridlocked:
         said.append(f"It ended in gridlock with {best.gridlocked} of {seeds(of)}.")
     if best.never_inserted:
-        said.append(f"Over {seeds(of)}, {number(best.never_inserted, 0)} vehicles never got in.")
+        said.append(f"Over {seeds(of)}, {_counted(best.never_inserted, 'vehicle')} never got in.")
     if best.violations:
-        said.append(f"Over {seeds(of)}, the audit found {number(best.violations, 0)} illegal displays.")
+        said.append(f"Over {seeds(of)}, the audit found {_counted(best.violations, 'illegal display')}.")
     outside = next((one for one in of.policies if one.outside), None)
     if outside and not best.outside and outside.median_delay_s < best.median_delay_s:
         caught = f", and its displays were illegal {number(outside.violations, 0)} times" if outside.violations else ""
         said.append(f"{name[outside.policy]} has less ({seconds(outside.delay.mean)} s), but bypasses the gate{caught}.")
     return [*said, caution(of)]
+
+
+def _counted(count: int, what: str) -> str:
+    """Write a count with its noun."""
+    return f"{number(count, 0)} {what}{'' if count == 1 else 's'}"
 
 
 def _vehicles(of: PolicySummary) -> str:

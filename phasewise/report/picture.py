@@ -77,10 +77,11 @@ def _draw(of: Material) -> "Figure":
     fallen = collapses(of.comparison)
     if fallen:
         more = f" And {len(fallen) - 1} more." if len(fallen) > 1 else ""
-        figure.text(0.028, 0.785, typeset(fallen[0] + more), fontsize=10, color=FAULT)
-    _delays(figure.add_axes((0.155, 0.13, 0.34 if pair else 0.73, 0.6)), of)
+        figure.text(0.028, 0.79, typeset(fallen[0] + more), fontsize=10, color=FAULT)
+    height = 0.57 if fallen else 0.6
+    _delays(figure.add_axes((0.155, 0.13, 0.34 if pair else 0.73, height)), of)
     if pair:
-        _queues(figure.add_axes((0.645, 0.13, 0.325, 0.6)), of, halting, pair)
+        _queues(figure.add_axes((0.645, 0.13, 0.325, height)), of, halting, pair)
     return figure
 
 

@@ -63,8 +63,7 @@ def head(of: Material, title: str) -> str:
 def collapse(of: Material) -> str:
     """Say where policies collapse, and count the gridlocked seeds of each."""
     one, said = of.comparison, collapses(of.comparison)
-    if not said:
-        said = ["No seed ended in gridlock" + (f", and no policy collapsed against {of.names[one.yardstick]}." if one.yardstick else ".")]
+    clean = f", and no policy collapsed against {of.names[one.yardstick]}" if one.yardstick else ""
     heads = ["policy", "mean, s", "median, s", "worst, s", "worst seed", "times the yardstick", "seeds gridlocked", "which"]
     rows = []
     for each in one.policies:
@@ -75,10 +74,9 @@ def collapse(of: Material) -> str:
         rows.append([of.names[each.policy], *delays, str(each.worst_seed), against, f"{each.gridlocked} of {each.n}", which])
     yardstick = f" The yardstick is {of.names[one.yardstick]}." if one.yardstick else ""
     counted = table(caption=f"Delay over all due vehicles and gridlock, over {seeds(one)}.{yardstick}", heads=heads, rows=rows)
-    told = paragraph(f"{COLLAPSE} {unmeasured(one)}".strip())
-    return section(
-        told, _list(said, "collapses" if collapses(one) else "plainlist"), counted, anchor="collapse", title="Where policies collapse"
-    )
+    told = _list(said, "collapses") or paragraph(f"No seed ended in gridlock{clean}.")
+    explained = paragraph(f"{COLLAPSE} {unmeasured(one)}".strip())
+    return section(told, counted, explained, anchor="collapse", title="Where policies collapse")
 
 
 def contents(shown: Sequence[tuple[str, str]]) -> str:

@@ -65,6 +65,7 @@ table { border-collapse: collapse; font-size: .8125rem; line-height: 1.35; }
 caption { text-align: left; color: var(--soft); padding: .4rem 0; caption-side: bottom; font-size: .8125rem; }
 caption span { position: sticky; left: 0; display: inline-block; max-width: min(60rem, calc(100vw - 2.5rem)); }
 th, td { padding: .42rem .5rem; text-align: right; white-space: nowrap; font-weight: 400; border-bottom: 1px solid var(--rule); }
+.figures th, .figures td { padding-inline: .42rem; }
 th:first-child { text-align: left; padding-left: 0; position: sticky; left: 0; background: var(--paper); }
 thead th { color: var(--soft); vertical-align: bottom; border-bottom-color: var(--rule-strong); }
 tbody tr:last-child > * { border-bottom-color: var(--rule-strong); }
@@ -150,6 +151,7 @@ polyline.due { stroke: var(--ink); stroke-width: 1; } polygon.between { fill: va
 .provenance dt { color: var(--soft); } .provenance dd { margin: 0; overflow-wrap: anywhere; }
 code { font: .8125rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 code span { display: inline-block; max-width: 100%; }
+section > .scroll + p { margin-top: 1rem; font-size: .875rem; }
 .collapses {
   margin: 0 0 1em; padding: .6rem 0 .6rem 1rem; border-left: 3px solid var(--fault); list-style: none; color: var(--fault);
   font-weight: 600; max-width: 60rem;

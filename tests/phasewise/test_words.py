@@ -47,8 +47,10 @@ def test_long_times_are_told_in_whole_seconds() -> None:
 
 
 def test_an_interval_is_told_only_where_there_is_one() -> None:
-    """One seed has a mean without ±."""
-    assert ["12.0 ±5.0", "12.0"] == [plus_minus(estimate([10.0, 12.0, 14.0])), plus_minus(estimate([12.0]))]
+    """One seed has a mean without ±; one of over a thousand needs no tenths."""
+    assert ["12.0 ±5.0", "12.0", "200.0 ±1,271"] == [
+        plus_minus(estimate(values)) for values in ([10.0, 12.0, 14.0], [12.0], [100.0, 300.0])
+    ]
 
 
 @pytest.mark.parametrize(("p", "text"), [(None, "–"), (0.0004, "<0.001"), (0.03125, "0.031"), (0.0996, "0.100"), (0.437, "0.44")])
@@ -122,6 +124,13 @@ def test_what_qualifies_a_result_is_said_with_it() -> None:
     assert "It ended in gridlock with 2 of 2 seeds. Over 2 seeds, 30 vehicles never got in." in said
     assert "program has less (10.5 s), but bypasses the gate, and its displays were illegal 14 times." in said
     assert "Only 2 seeds" in said
+
+
+def test_one_of_a_kind_is_told_in_the_singular() -> None:
+    """One vehicle that never got in, and one illegal display."""
+    said = lede(compare([episode("a", inserted=2014, violations=1)]))
+
+    assert "Over one seed, 1 vehicle never got in. Over one seed, the audit found 1 illegal display." in said
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "One seed gives no interval"), (4, "Only 4 seeds"), (5, "")])
