@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from envs.detector_faults import DetectorFaults, Faulty
 from envs.errors import SimulationError
@@ -28,6 +28,20 @@ TENTHS = 10
 """Tenths of a second in a second."""
 
 
+class Lamps(NamedTuple):
+    """All that the letters of a signal depend on; groups as masks."""
+
+    stage: int
+    ended: int
+    """The greens of the stage that ended with the running transition."""
+
+    yellow: int
+    """Those of them in yellow change."""
+
+    walking: int
+    ped_clearing: int
+
+
 @dataclass(slots=True)
 class Signal:
     """One signal while it runs."""
@@ -35,8 +49,8 @@ class Signal:
     sumo: SumoSignal
     tables: Tables
     state: IntersectionState
-    letters: dict[tuple[int, int, int, int, int], str] = field(default_factory=dict)
-    """The state strings that were shown before, by what they depend on."""
+    letters: dict[Lamps, str] = field(default_factory=dict)
+    """The state strings that were shown before."""
 
     shown: str = ""
     event: Tenths = FOREVER
@@ -277,7 +291,7 @@ class Simulation:
         key = lamps(signal.state, signal.tables)
         letters = signal.letters.get(key)
         if letters is None:
-            letters = signal.letters[key] = spell(signal.sumo, signal.state, key)
+            letters = signal.letters[key] = spell(signal.sumo, key)
         if letters != signal.shown:
             signal.shown = letters
             self._show_letters(signal.sumo.id, letters)
@@ -311,36 +325,42 @@ def first_stage(signal: SumoSignal, now: Tenths) -> int:
     return next(at for at, stage in enumerate(signal.config.stages) if stage.name == name)
 
 
-def lamps(state: IntersectionState, tables: Tables) -> tuple[int, int, int, int, int]:
-    """Name all that the letters of a signal depend on: stage, target, greens that ended, those of them in yellow, and walks."""
-    yellow = walking = 0
+def lamps(state: IntersectionState, tables: Tables) -> Lamps:
+    """Say what a signal shows, no finer than its letters need."""
+    yellow = walking = clearing = 0
     for group in bits(state.clearing):
         if state.now < state.left + tables.groups[group].yellow:
             yellow |= 1 << group
     if tables.pedestrians:
         for group in bits(tables.pedestrians):
             walked = state.walked[group]
-            if walked != NEVER and state.now < walked + tables.groups[group].walk:
-                walking |= 1 << group
-    return state.stage, state.target, state.clearing, yellow, walking
+            if walked != NEVER:
+                timing = tables.groups[group]
+                if state.now < walked + timing.walk:
+                    walking |= 1 << group
+                elif state.now < walked + timing.pedestrian_time:
+                    clearing |= 1 << group
+    return Lamps(state.stage, state.clearing, yellow, walking, clearing)
 
 
-def spell(signal: SumoSignal, state: IntersectionState, key: tuple[int, int, int, int, int]) -> str:
-    """Write what the lamps of a signal show in SUMO's letters, one a link."""
+def spell(signal: SumoSignal, shown: Lamps) -> str:
+    """Write what the lamps of a signal show in SUMO's letters, one a link.
+
+    A pedestrian clearance is a `y` on its crossing: SUMO 1.28 lets nobody begin to cross on it (measured), and who crosses goes on.
+    """
     tables = signal.config.tables
-    stage, _, clearing, yellow, walking = key
-    green = tables.green[stage] & ~clearing
+    green = tables.green[shown.stage] & ~shown.ended
     letters = ["s" if link in signal.stop_links else "r" for link in range(signal.link_count)]
     for link, letter in signal.fixed.items():
         letters[link] = letter
     for group, links in enumerate(signal.links):
         bit = 1 << group
         if not tables.groups[group].vehicle:
-            letter = "G" if walking & bit else ""
+            letter = "G" if shown.walking & bit else "y" if shown.ped_clearing & bit else ""
         elif green & bit:
-            letter = "G" if tables.protected[stage] & bit else "g"
+            letter = "G" if tables.protected[shown.stage] & bit else "g"
         else:
-            letter = "y" if yellow & bit else ""
+            letter = "y" if shown.yellow & bit else ""
         if letter:
             for link in links:
                 letters[link] = letter

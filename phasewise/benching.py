@@ -1,26 +1,39 @@
-"""`phasewise bench env`: the environment against a bare SUMO loop that replays the very same signal states, pair by pair in one run."""
+"""`phasewise bench`: how fast the environment is, how it scales over processes, and whether it keeps its memory.
+
+`bench env` times it against a bare SUMO loop that replays the very same signal states, pair by pair in one run.
+"""
 
 import os
+import resource
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from envs.scenario import find
 from envs.seeds import Split
 from envs.sumo_session import SumoSession
 from envs.traffic import Options, Traffic
+from envs.vector_env import SignalVecEnv
 from intersection.errors import RuntimeFault
 from intersection.observation import Observation
 from phasewise import parallel, policies
 from phasewise.console import out
 
 SEED = 7
+SETTLED = 10
+"""After so many episodes everything that is made once has been made."""
+
+MEBI = 1 << 10
+"""KiB in a MiB."""
+
 POLICY = "max_wave"
 """Whose stages are recorded once and then replayed on both sides."""
 
@@ -174,3 +187,92 @@ def time_rival(name: str) -> float:
     took = time.perf_counter() - began
     env.close()
     return took
+
+
+def bench_scaling(scenario: str, *, pairs: int, seconds: float) -> None:
+    """Time one and two processes, interleaved, each pair for the same work a process, and print how many times one two are.
+
+    Once as runs that know nothing of each other, as evaluations are; once as two networks of one vector environment, which wait for
+    each other at every decision, as in training.
+    """
+    table = Table(title=f"Two processes against one: {scenario}, {seconds:g} simulated seconds a process")
+    for column in ("", "one", "two", "ratio (median)", "all ratios"):
+        table.add_column(column, justify="left" if not column else "right")
+    for title, measure in (("runs of their own", _time_apart), ("a vector environment", _time_vector)):
+        rates = [(measure(scenario, 1, seconds), measure(scenario, 2, seconds)) for _ in range(pairs)]
+        ratios = [two / one for one, two in rates]
+        table.add_row(
+            title,
+            f"{median(one for one, _ in rates):,.0f}",
+            f"{median(two for _, two in rates):,.0f}",
+            f"{median(ratios):.2f}",
+            " ".join(f"{ratio:.2f}" for ratio in ratios),
+        )
+    out.print(table)
+    out.print("simulated seconds a second, of all processes together")
+
+
+def _time_apart(scenario: str, processes: int, seconds: float) -> float:
+    """Let some processes run by themselves, and return the simulated seconds that all of them have made in a second."""
+    with ThreadPoolExecutor(processes) as pool:
+        took: list[float] = list(pool.map(lambda _: _alone(partial(time_random, seconds=seconds), scenario), range(processes)))
+    return sum(seconds / each for each in took)
+
+
+def time_random(scenario: str, seconds: float) -> float:
+    """Run the environment under random stages for a while, and return the seconds it took."""
+    traffic = _traffic(scenario)
+    rng = np.random.default_rng(SEED)
+    agents = range(len(traffic.agents))
+    sizes = [len(signal.config.stages) for signal in traffic.signals]
+    began = time.perf_counter()
+    for _ in range(round(seconds / traffic.options.period)):
+        if traffic.done:
+            traffic.begin(SEED)
+        traffic.step(rng.integers(sizes).tolist())
+        traffic.rewards()
+        for agent in agents:
+            traffic.observation(agent)
+    took = time.perf_counter() - began
+    traffic.close()
+    return took
+
+
+def _time_vector(scenario: str, processes: int, seconds: float) -> float:
+    """Let a vector environment run some networks, and return the simulated seconds that all of them have made in a second."""
+    env = SignalVecEnv([Options(scenario=scenario)] * processes, seed=SEED)
+    try:
+        env.reset()
+        rng = np.random.default_rng(SEED)
+        decisions = round(seconds / env.networks[0].period)
+        began = time.perf_counter()
+        for _ in range(decisions):
+            env.step(np.array([rng.choice(np.flatnonzero(mask)) for mask in env.action_masks()]))
+        rate: float = processes * seconds / (time.perf_counter() - began)
+        return rate
+    finally:
+        env.close()
+
+
+def bench_memory(scenario: str, *, episodes: int, seconds: float) -> None:
+    """Run many episodes in one process and print by how much its memory has grown since the tenth."""
+    sizes: list[int] = _alone(partial(memory_of, episodes=episodes, seconds=seconds), scenario)
+    settled = sizes[min(SETTLED, len(sizes)) - 1]
+    out.print(
+        f"{scenario}: {episodes} episodes of {seconds:g} s; after the first {sizes[0] / MEBI:.1f} MiB, after the {SETTLED}th "
+        f"{settled / MEBI:.1f} MiB, after the last {sizes[-1] / MEBI:.1f} MiB: {100 * (sizes[-1] / settled - 1):+.1f} %"
+    )
+
+
+def memory_of(scenario: str, episodes: int, seconds: float) -> list[int]:
+    """Run episodes one after another and return the most memory that was ever resident, after each, in KiB."""
+    traffic = Traffic(Options(scenario=scenario, split=Split.TEST, duration=seconds))
+    sizes = []
+    for episode in range(episodes):
+        traffic.begin(SEED + episode)
+        while not traffic.done:
+            traffic.step([0] * len(traffic.agents))
+            traffic.rewards()
+        sizes.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    traffic.close()
+    return sizes

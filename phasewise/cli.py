@@ -167,3 +167,27 @@ def bench_env(
     from phasewise.benching import bench_environment
 
     bench_environment(scenarios.split(","), pairs=pairs, rival=rival)
+
+
+@bench.command("scaling")
+def bench_scaling(
+    scenario: Scenario = "resco:cologne1",
+    pairs: Annotated[int, typer.Option(help="interleaved pairs", min=1)] = 5,
+    seconds: Annotated[float, typer.Option(help="simulated seconds a process", min=5.0)] = 14_400.0,
+) -> None:
+    """Time two processes against one."""
+    from phasewise.benching import bench_scaling
+
+    bench_scaling(scenario, pairs=pairs, seconds=seconds)
+
+
+@bench.command("memory")
+def bench_memory(
+    scenario: Scenario = "resco:cologne1",
+    episodes: Annotated[int, typer.Option(help="how many episodes in one process", min=2)] = 200,
+    seconds: Annotated[float, typer.Option(help="how long an episode lasts", min=5.0)] = 3_600.0,
+) -> None:
+    """Tell how memory grows over many episodes in one process."""
+    from phasewise.benching import bench_memory
+
+    bench_memory(scenario, episodes=episodes, seconds=seconds)

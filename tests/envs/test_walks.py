@@ -9,8 +9,8 @@ from intersection.shield import Proposal
 from intersection.state import NO_STAGE
 
 
-def test_a_walk_is_shown_from_the_instant_at_which_it_begins() -> None:
-    """At each reading, a crossing shows G exactly while its phase is in walk, also where the walk was called in the middle of a green."""
+def test_a_walk_and_its_clearance_are_shown_from_the_instant_at_which_they_begin() -> None:
+    """At each reading, a crossing shows G exactly in walk, also in one called in the middle of a green, and y in pedestrian clearance."""
     scenario = find("phasewise:eight_phase")
     seen: Counter[str] = Counter()
     with Simulation(scenario, network_of(scenario, STREET), sensors=(DetectorKind.AREA,)) as simulation:
@@ -23,10 +23,12 @@ def test_a_walk_is_shown_from_the_instant_at_which_it_begins() -> None:
                 if tables.groups[group].vehicle:
                     continue
                 walked = state.walked[group]
-                walking = walked >= 0 and state.now < walked + tables.groups[group].walk
+                timing = tables.groups[group]
+                walking = walked >= 0 and state.now < walked + timing.walk
+                clearing = walked >= 0 and not walking and state.now < walked + timing.pedestrian_time
                 seen["walk"] += walking
                 seen["called in green"] += walking and state.target == NO_STAGE and walked > state.arrived
 
-                assert {"G" if walking else "r"} == {signal.shown[link] for link in links}
+                assert {"G" if walking else "y" if clearing else "r"} == {signal.shown[link] for link in links}
 
     assert min(seen["walk"], seen["called in green"]) > 0
