@@ -110,6 +110,7 @@ def test_the_reward_is_the_sum_of_its_named_terms() -> None:
         total += reward
         assert {"delay", "stops"} == info["rewards"].keys()
         assert sum(info["rewards"].values()) == reward
+        assert pytest.approx(reward) == env.traffic.rewards()[0]
     env.close()
 
     assert total < 0.0
