@@ -75,6 +75,13 @@ def read_programs(net_file: Path, additional_files: Sequence[Path]) -> dict[str,
     found: dict[str, dict[str, Program]] = {}
     for path in (net_file, *additional_files):
         for element in _logics(path):
+            if element.tag == "wautJunction":
+                raise NetworkError(
+                    "a WAUT switches its programs, and so would take it from whoever controls it",
+                    source=str(path),
+                    signal=element.get("junctionID", ""),
+                    allowed="no WAUT; time of day is the schedule's in intersection.toml",
+                )
             signal, name = element.get("id", ""), element.get("programID", "")
             own = found.setdefault(signal, {})
             known = own.pop(name, None)
@@ -86,7 +93,7 @@ def read_programs(net_file: Path, additional_files: Sequence[Path]) -> dict[str,
 
 def _logics(path: Path) -> Iterator[ET.Element]:
     for element in elements(path):
-        if element.tag == "tlLogic":
+        if element.tag in ("tlLogic", "wautJunction"):
             yield element
         elif element.tag == "include" and element.get("href"):
             yield from _logics(path.parent / element.get("href", ""))

@@ -814,6 +814,16 @@ def test_a_signal_without_a_program_is_refused(plain: Path, tmp_path: Path) -> N
         import_network(net)
 
 
+def test_a_signal_that_sumo_switches_by_the_clock_is_refused(plain: Path, tmp_path: Path) -> None:
+    """A WAUT would take the signal from us in the middle of an episode; the error names the file and the signal."""
+    file = tmp_path / "clock.add.xml"
+    switch = '<WAUT id="w" startProg="0"><wautSwitch time="60" to="1"/></WAUT><wautJunction wautID="w" junctionID="B"/>'
+    file.write_text(f"<additional>{switch}</additional>", encoding="utf-8")
+
+    with pytest.raises(NetworkError, match=r"clock\.add\.xml.*'B'.*WAUT"):
+        import_network(plain, additional_files=[file])
+
+
 def test_a_file_that_is_missing_or_broken_is_named(plain: Path, tmp_path: Path) -> None:
     """A net or an additional file that cannot be read gives an error of ours with its path."""
     cut = tmp_path / "cut.net.xml"
