@@ -15,12 +15,13 @@ import numpy as np
 from envs._elements import elements
 from envs.audit import Audit, LinkRequirement, audit, signal_states_additional
 from envs.detector_faults import DetectorFaults
+from envs.files import replacing, writable_folder
 from envs.outside import Program, programs_xml
 from envs.results import EpisodeResult, Movement, SeedResult, Series, StageTime
 from envs.scenario import Scenario
 from envs.simulation import TENTHS, Simulation, reason_of
 from envs.sumo_network import Network, SumoSignal
-from envs.sumo_session import Backend, SumoSession, sumo_version
+from envs.sumo_session import Backend, SumoSession, check_output, sumo_version
 from envs.trips import EMISSION_OPTIONS, Seconds, Trips, TripSummary, read_statistics, read_trips, summarise
 from intersection.config import IntersectionConfig
 from intersection.detection import DetectorKind
@@ -86,13 +87,18 @@ def evaluate(run: Run) -> EpisodeResult:
 
     Raises:
         ConfigError: something that was asked for cannot be.
-        SimulationError: SUMO refused or died.
+        UserError: nothing can be written into the folder for records.
+        RuntimeFault: SUMO refused or died, or the disk is full.
     """
+    if run.record is not None:
+        writable_folder(run.record)
     with TemporaryDirectory(prefix="phasewise-") as temporary:
         folder = Path(temporary)
         started = time.perf_counter()
         seen = _simulate(run, folder)
         wall = time.perf_counter() - started
+        for name in ("tlsstates.xml", *(("summary.xml",) if run.series else ())):
+            check_output(folder / name)
         trips = read_trips(folder / "tripinfo.xml", end_s=run.scenario.end, route_files=run.scenario.route_files if run.series else ())
         summary = summarise(trips, read_statistics(folder / "statistics.xml"))
         judged = audit(
@@ -118,9 +124,10 @@ def evaluate(run: Run) -> EpisodeResult:
             series=_series(run, folder, trips, judged, seen) if run.series else None,
         )
         if run.record is not None:
-            run.record.mkdir(parents=True, exist_ok=True)
             for name in ("tripinfo.xml", "statistics.xml", "tlsstates.xml"):
-                shutil.copyfile(folder / name, run.record / f"{run.policy.replace('/', '_')}-{run.seed}-{name}")
+                kept = run.record / f"{run.policy.replace('/', '_')}-{run.seed}-{name}"
+                with replacing(kept) as copy, (folder / name).open("rb") as original:
+                    shutil.copyfileobj(original, copy)
         return result
 
 
@@ -129,7 +136,7 @@ def requirements(signal: SumoSignal) -> list[LinkRequirement]:
     asked = [LinkRequirement(yellow_s=0.0, red_s=0.0, min_green_s=0.0)] * signal.link_count
     for group, links in zip(signal.config.tables.groups, signal.links, strict=True):
         asked_of_group = LinkRequirement(
-            yellow_s=group.yellow / TENTHS,
+            yellow_s=(group.yellow if group.vehicle else group.pedestrian_time - group.walk) / TENTHS,
             red_s=group.red / TENTHS,
             min_green_s=(group.min_green if group.vehicle else group.walk) / TENTHS,
         )

@@ -61,6 +61,7 @@ _LEFT_OUT = re.compile(
 
 _EDGE_ATTRIBUTES = ("edges", "from", "to", "via")
 _MENTION_EDGES = frozenset({"route", "trip", "flow", "walk", "personTrip", "ride", "transport", "tranship"})
+_TRAVELLERS = frozenset({"vehicle", "trip", "flow", "person", "personFlow", "include"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,23 +146,28 @@ def find(name: str) -> Scenario:
     if path.suffix != ".sumocfg":
         raise ScenarioError("this is no scenario", source=name, allowed="a .sumocfg file, or one of " + ", ".join(names()))
     if not path.is_file():
-        raise ScenarioError("there is no such file" + _nearest(path), source=name, allowed="a .sumocfg file that exists")
+        raise ScenarioError("there is no such file" + nearest(path), source=name, allowed="a .sumocfg file that exists")
     return _read(name, path)
 
 
 def check_routes(scenario: Scenario) -> None:
-    """Check that the demand is whole and drives on this network: SUMO would find out only when the trip is due, in the middle of a run.
+    """Check that there is demand, that it is whole, and that it drives on this network.
+
+    SUMO would find out only when the trip is due, in the middle of a run.
 
     Raises:
-        ScenarioError: a file is cut short, or of another network; the message names the first edge that is unknown.
+        ScenarioError: there is nobody, or a file is cut short, or of another network; the message names the first edge that is unknown.
     """
-    if dict(scenario.options).get("ignore-route-errors", "false") not in ("false", "0", "no", "off"):
-        return
     edges = _edges(scenario.net_file)
+    if not edges:
+        raise ScenarioError("this network has no edges", source=str(scenario.net_file), allowed="a whole .net.xml file")
+    checking = dict(scenario.options).get("ignore-route-errors", "false") in ("false", "0", "no", "off")
+    seen: set[str] = set()
     for path in (*scenario.route_files, *scenario.additional_files):
 
         def visit(tag: str, attributes: dict[str, str], path: Path = path) -> None:
-            if tag not in _MENTION_EDGES:
+            seen.add(tag)
+            if not checking or tag not in _MENTION_EDGES:
                 return
             unknown = ((key, edge) for key in _EDGE_ATTRIBUTES for edge in attributes.get(key, "").split() if edge not in edges)
             for key, edge in unknown:
@@ -175,6 +181,21 @@ def check_routes(scenario: Scenario) -> None:
                 )
 
         _scan(path, visit)
+    if not seen & _TRAVELLERS:
+        raise ScenarioError(
+            "nobody travels in this scenario",
+            source=str(scenario.config_file),
+            key="route-files",
+            value=", ".join(str(path) for path in scenario.route_files),
+            allowed="files with vehicles, trips, flows or persons",
+        )
+
+
+def nearest(path: Path) -> str:
+    """Offer the file beside it whose name is nearest to a missing one's, as the end of a message."""
+    siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = get_close_matches(path.name, siblings, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _names_files(option: str) -> bool:
@@ -251,7 +272,7 @@ def _file(config: Path, key: str, value: str) -> Path:
     path = (config.parent / Path(expandvars(value)).expanduser()).resolve()
     if not path.is_file():
         raise ScenarioError(
-            "there is no such file" + _nearest(path), source=str(config), key=key, value=value, allowed="a file that exists, relative to it"
+            "there is no such file" + nearest(path), source=str(config), key=key, value=value, allowed="a file that exists, relative to it"
         )
     return path
 
@@ -260,12 +281,6 @@ def _files(config: Path, key: str, value: str) -> tuple[Path, ...]:
     """Read a list of files, separated by commas, or by spaces where no file bears the whole as its name."""
     parts = value.split(",") if "," in value or (config.parent / value).is_file() else value.split()
     return tuple(_file(config, key, part.strip()) for part in parts if part.strip())
-
-
-def _nearest(path: Path) -> str:
-    siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = get_close_matches(path.name, siblings, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _broken(path: Path, error: Exception) -> NoReturn:

@@ -21,12 +21,13 @@ from typing import Any, Literal, NamedTuple
 from envs.approaches import Segment, Streets
 from envs.clearances import PRESETS, RESCO, STREET, Timing
 from envs.errors import NetworkError
+from envs.files import write_atomically
 from envs.signal_config import Found, configure
 from envs.signal_groups import Grouping, Report, constant_links
 from envs.signal_links import Links, links_of
 from envs.signal_program import Program, Reading, check_program, read_programs, read_stages
 from envs.sumo_session import read_net
-from envs.toml_writer import to_toml, write_atomically
+from envs.toml_writer import to_toml
 from intersection.config import IntersectionConfig, load
 from intersection.errors import ConfigError
 from intersection.tables import bits
@@ -162,15 +163,20 @@ def import_network(
 def write_network(network: Network, directory: Path) -> list[Path]:
     """Write DIR/<file_name>/intersection.toml for every signal, each whole or not at all.
 
-    How a signal stands in SUMO is the file's `sumo` table. Raises OSError.
+    How a signal stands in SUMO is the file's `sumo` table.
 
     Returns:
         The files.
+
+    Raises:
+        UserError: nothing can be written at this place.
+        RuntimeFault: the disk is full or broken.
     """
     paths = []
     for signal in network.signals:
         path = directory / signal.file_name / "intersection.toml"
-        write_atomically(path, to_toml(replace(signal.config, extensions={**signal.config.extensions, "sumo": _mapping(signal)})))
+        text = to_toml(replace(signal.config, extensions={**signal.config.extensions, "sumo": _mapping(signal)}))
+        write_atomically(path, text.encode())
         paths.append(path)
     return paths
 

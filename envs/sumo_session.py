@@ -350,7 +350,7 @@ class SumoSession:
     def _failed(self, message: str, error: Exception) -> SimulationError:
         words = self._driver.words(error)
         self._abandon()
-        return SimulationError(message, words=words)
+        return SimulationError(f"{self._run.scenario.name}: {message}", words=words)
 
     def _abandon(self) -> None:
         """End the simulation after a fault, whatever becomes of its outputs."""

@@ -1,13 +1,10 @@
 """Writes an `intersection.toml`, the file that `intersection.config` reads, in a form that people can read too."""
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import time
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from intersection.config import VERSION, IntersectionConfig
@@ -50,22 +47,6 @@ def to_toml(config: IntersectionConfig) -> str:
     for name, table in config.extensions.items():
         lines += _extension(_key(name), table)
     return "\n".join(lines) + "\n"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file whole or not at all, making its folder where it is missing. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _fields(item: Any) -> dict[str, Any]:  # noqa: ANN401  # any dataclass of the core

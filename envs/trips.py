@@ -229,7 +229,7 @@ def read_trips(tripinfo: Path, *, end_s: float, route_files: Iterable[Path] = ()
                 f"{element.tag} cannot be understood ({error!r}); is this SUMO's tripinfo output?", source=str(tripinfo)
             ) from error
     if not rows:
-        raise ConfigError("holds no vehicle that was due before the end", source=str(tripinfo))
+        raise ConfigError(f"no vehicle was due before the end at {end_s:g} s", source=str(tripinfo), allowed="demand within these hours")
     return _columns(tripinfo, rows, persons, end_s, _ends(route_files))
 
 

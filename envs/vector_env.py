@@ -16,7 +16,6 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -29,6 +28,7 @@ from envs import _spaces
 from envs._vector_worker import Outcome, Shape, work
 from envs.errors import SimulationError
 from envs.traffic import Options
+from envs.workers import forking, interrupts_deferred
 from intersection.detection import Values
 from intersection.errors import ConfigError
 from intersection.layout import Layout
@@ -55,18 +55,18 @@ class SignalVecEnv(VecEnv):
         if len(kinds) != 1:
             raise ConfigError("slots share an observation kind and an action kind", key="networks", value=kinds, allowed="one of each")
         self.networks = tuple(networks)
-        context = get_context("forkserver")
-        context.set_forkserver_preload(["envs._vector_worker"])
+        context = forking(["envs._vector_worker"])
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
         try:
-            for at, options in enumerate(networks):
-                ours, theirs = context.Pipe()
-                self._pipes.append(ours)
-                process = context.Process(target=work, args=(theirs, options, _derived(seed, at)), daemon=True)
-                process.start()
-                theirs.close()
-                self._processes.append(process)
+            with interrupts_deferred():
+                for at, options in enumerate(networks):
+                    ours, theirs = context.Pipe()
+                    self._pipes.append(ours)
+                    process = context.Process(target=work, args=(theirs, options, _derived(seed, at)), daemon=True)
+                    process.start()
+                    theirs.close()
+                    self._processes.append(process)
             self._lay_out()
         except BaseException:
             self.close()

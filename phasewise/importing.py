@@ -4,8 +4,9 @@ from pathlib import Path
 
 from rich.table import Table
 
+from envs.scenario import nearest
 from envs.sumo_network import PRESETS, import_network, write_network
-from intersection.errors import UnknownNameError
+from intersection.errors import ConfigError, UnknownNameError
 from phasewise.console import err, out
 
 
@@ -28,6 +29,9 @@ def import_net(
         raise UnknownNameError("preset", preset, PRESETS)
     if stages not in ("program", "maximal"):
         raise UnknownNameError("kind of stages", stages, ("program", "maximal"))
+    for path, kind in ((net, "a .net.xml file"), *((path, "an additional file") for path in additional)):
+        if not path.is_file():
+            raise ConfigError("there is no such file" + nearest(path), source=str(path), allowed=f"{kind} that exists")
     network = import_network(
         net,
         additional_files=additional,

@@ -1,14 +1,16 @@
 """Runs independent jobs side by side, each in a process of its own, so that each repeats exactly."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from os import cpu_count
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from envs.workers import forking, interrupts_deferred
 from intersection.errors import RuntimeFault
 from phasewise.console import err
 
@@ -34,8 +36,6 @@ def each(
     Raises:
         RuntimeFault: a worker died. Whatever a job raises is raised here.
     """
-    context = get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     count = max(1, min(workers or cpu_count() or 1, len(jobs)))
     bar = Progress(
         TextColumn("{task.description}"),
@@ -44,14 +44,18 @@ def each(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=err,
-        disable=quiet,
+        disable=quiet or not err.is_terminal,
         transient=True,
     )
-    pool = ProcessPoolExecutor(count, mp_context=context, max_tasks_per_child=1)
+    folder = TemporaryDirectory(prefix="phasewise-")
+    pool = ProcessPoolExecutor(
+        count, mp_context=forking(PRELOADED), max_tasks_per_child=1, initializer=_put_temporary_files_into, initargs=(folder.name,)
+    )
     try:
         with bar:
             task = bar.add_task(title, total=len(jobs))
-            waiting = {pool.submit(function, job): index for index, job in enumerate(jobs)}
+            with interrupts_deferred():
+                waiting = {pool.submit(function, job): index for index, job in enumerate(jobs)}
             while waiting:
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -66,3 +70,9 @@ def each(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        folder.cleanup()
+
+
+def _put_temporary_files_into(folder: str) -> None:
+    """Let a worker's temporary files lie where its parent clears them away, even if it is killed and cannot."""
+    tempfile.tempdir = folder

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from envs.outside import Program
+from envs.scenario import nearest
 from intersection import plugins
 from intersection.config import IntersectionConfig
 from intersection.detection import DetectorKind
@@ -64,6 +65,8 @@ def find(text: str, *, scenario: str, preset: str, observation: str) -> Choice:
         return _trained(Path(text))
     name, _, given = text.partition(":")
     if name in OUTSIDE:
+        if given:
+            raise ConfigError("SUMO's own programs take no parameters", key="policy", value=text, allowed=name)
         return Choice(name=text, make=None, program=OUTSIDE[name])
     if name not in names():
         raise UnknownNameError("policy", name, names())
@@ -90,6 +93,8 @@ def _parse(given: str) -> dict[str, float]:
 
 
 def _trained(path: Path) -> Choice:
+    if not path.is_file():
+        raise ConfigError("there is no such file" + nearest(path), source=str(path), allowed="a file that `phasewise train` wrote")
     described = trained.describe(path)
     seen = kind(described.observation)
     return Choice(

@@ -12,7 +12,7 @@ from envs.traffic import Demand, Options
 from intersection.errors import ConfigError, UnknownNameError
 from phasewise.console import err, out
 from phasewise.evaluating import run_all, runs_of
-from phasewise.files import writable_folder
+from phasewise.files import writable_folder, writing
 
 VALIDATION_SEEDS = 2
 
@@ -76,7 +76,7 @@ def train_policy(
         validation_delay_s=float("nan"),
     )
     try:
-        with bar:
+        with bar, writing(path):
             task = bar.add_task("", total=minutes * 60.0)
 
             def tell(progress: Progress) -> None:

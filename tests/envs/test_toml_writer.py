@@ -1,12 +1,10 @@
-import os
 from datetime import time
-from pathlib import Path
 
 import pytest
 
-from envs.toml_writer import to_toml, write_atomically
+from envs.toml_writer import to_toml
 from intersection.compatibility import Compatibility, Intergreen, Stage
-from intersection.config import IntersectionConfig, load, parse
+from intersection.config import IntersectionConfig, parse
 from intersection.detection import Detector, DetectorKind
 from intersection.phase import Overlap, Phase, PhaseTiming
 from intersection.plan import Pattern, Schedule, ScheduleEntry
@@ -89,19 +87,3 @@ def test_an_unapproved_file_says_so() -> None:
     """A person who opens a proposal reads that it is one."""
     assert "not approved" in to_toml(config())
     assert "not approved" not in to_toml(config(approved=True))
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk gives up, what was there stays, and nothing half-written is left beside it."""
-    path = tmp_path / "deep" / "intersection.toml"
-    write_atomically(path, to_toml(config("first")))
-
-    def full(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_atomically(path, to_toml(config("second")))
-
-    assert "first" == load(path).name
-    assert [path] == list(path.parent.iterdir())

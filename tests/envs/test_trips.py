@@ -376,9 +376,9 @@ def test_a_compressed_record_reads_the_same(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ('<tripinfos><tripinfo id="v"', "is not whole XML"),
-        ("<tripinfos/>", "holds no vehicle that was due before the end"),
+        ("<tripinfos/>", "no vehicle was due before the end at 100 s"),
         ('<tripinfos><tripinfo id="v" depart="0.00"/></tripinfos>', "tripinfo cannot be understood"),
-        ("<routes><vehicle/></routes>", "holds no vehicle that was due before the end"),
+        ("<routes><vehicle/></routes>", "no vehicle was due before the end at 100 s"),
     ],
 )
 def test_a_broken_record_is_refused_by_name(tmp_path: Path, text: str, words: str) -> None:

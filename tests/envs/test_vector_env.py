@@ -171,7 +171,7 @@ def test_sumo_dying_in_a_worker_is_told() -> None:
     [sumo] = processes[0].children()
     os.kill(sumo.pid, signal.SIGKILL)
 
-    with pytest.raises(SimulationError, match=r"^SUMO failed"):
+    with pytest.raises(SimulationError, match=r"^resco:cologne1: SUMO failed"):
         env.step(np.zeros(2, int))
     assert not any(process.is_running() for process in processes)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from envs.files import writable_folder, write_atomically
 from intersection.errors import RuntimeFault, UserError
-from phasewise.files import writable_folder, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
