@@ -1,5 +1,6 @@
 """Choose the next stage."""
 
+from functools import lru_cache
 from typing import SupportsIndex, SupportsInt
 
 from envs.actions._base import Script
@@ -26,8 +27,13 @@ class Kind:
 
     def script(self, answer: SupportsInt | SupportsIndex, state: IntersectionState, tables: Tables, period: Tenths) -> Script:
         """Propose the stage."""
-        return [(0, Proposal(stage=int(answer)))]
+        return _script(int(answer))
 
     def mask(self, state: IntersectionState, tables: Tables) -> list[bool]:
         """Tell which stages may begin, or go on, now."""
         return stage_mask(state, tables)
+
+
+@lru_cache(maxsize=256)
+def _script(stage: int) -> Script:
+    return ((0, Proposal(stage=stage)),)

@@ -70,7 +70,8 @@ class Measures:
 
     def per_signal(self, lanes: Lanes) -> PerSignal:
         """Sum a value of lanes over each signal's lanes."""
-        return np.asarray(np.bincount(self.signal_of, weights=lanes, minlength=self.signals), np.float64)
+        total: PerSignal = np.bincount(self.signal_of, lanes, self.signals)  # type: ignore[assignment]  # with weights it sums floats
+        return total
 
 
 Terms: TypeAlias = Mapping[str, PerSignal]
@@ -113,7 +114,7 @@ class RewardSpec:
     def terms(self, before: Measures, after: Measures, seconds: float) -> dict[str, PerSignal]:
         """Give every term by name, weighted."""
         return {
-            name: weight * value
+            name: value if weight == 1.0 else weight * value
             for reward, weight in self.weights.items()
             for name, value in self.rewards[reward](before, after, seconds).items()
         }

@@ -194,7 +194,7 @@ def test_sumo_dying_is_told_in_one_message(answer: int) -> None:
     [verdict] = traffic.step([0])
     traffic.close()
 
-    assert str(error.value).startswith("SUMO failed")
+    assert str(error.value).startswith("resco:cologne1: SUMO failed")
     assert "\n" not in str(error.value)
     assert isinstance(verdict, Granted)
 
