@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from intersection.compatibility import Barrier, Compatibility, Intergreen, Ring, Stage
 from intersection.detection import Detector, DetectorKind
-from intersection.errors import ConfigError
+from intersection.errors import ConfigError, nearest
 from intersection.phase import Overlap, Phase, PhaseTiming
 from intersection.plan import Pattern, Schedule, ScheduleEntry
 from intersection.tables import Tables, bits
@@ -229,7 +229,7 @@ class _Reader:
         foreign = {key: value for key, value in self.document.items() if key not in self.OWN}
         for key, value in foreign.items():
             if not isinstance(value, dict):
-                raise ConfigError("unknown key", key=key, value=value, allowed=", ".join(sorted(self.OWN)))
+                raise _unknown(key, key, value, self.OWN)
         return IntersectionConfig(
             name=self._value("name", str, required=True),
             phases=tuple(self._items("phase", _phase)),
@@ -288,12 +288,16 @@ def _pairs(items: list[Any], key: str, kind: type[T]) -> list[tuple[T, T]]:
     return [(first, second) for first, second in items]
 
 
+def _unknown(name: str, key: str, value: object, known: Iterable[str]) -> ConfigError:
+    return ConfigError(f"unknown key{nearest(name, known)}", key=key, value=value, allowed=", ".join(sorted(known)))
+
+
 def _make(cls: type[T], item: dict[str, Any], key: str, /, **convert: Callable[[Any], Any]) -> T:
     """Build a dataclass from a table of the file, naming any key that is unknown, missing or of the wrong type."""
     known = {entry.name: entry.type for entry in fields(cls)}  # type: ignore[arg-type]  # every class passed is a dataclass
     for name, value in item.items():
         if name not in known:
-            raise ConfigError("unknown key", key=f"{key}.{name}", value=value, allowed=", ".join(sorted(known)))
+            raise _unknown(name, f"{key}.{name}", value, known)
         if name not in convert and not _fits(value, known[name]):
             raise ConfigError("wrong type", key=f"{key}.{name}", value=value, allowed=f"{known[name]}")
     try:
@@ -312,6 +316,10 @@ def _fits(value: object, declared: object) -> bool:
 
 def _phase(item: dict[str, Any]) -> Phase:
     times = {entry.name for entry in fields(PhaseTiming)}
+    known = times | {entry.name for entry in fields(Phase)} - {"timing"}
+    for name, value in item.items():
+        if name not in known:
+            raise _unknown(name, f"phase.{name}", value, known)
     timing = _make(PhaseTiming, {key: value for key, value in item.items() if key in times}, "phase")
     return _make(Phase, {key: value for key, value in item.items() if key not in times} | {"timing": timing}, "phase")
 

@@ -13,6 +13,12 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Write "; did you mean ...?" after the known name that is most like a misspelt one; empty where none is."""
+    near = get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 class PhasewiseError(Exception):
     """Anything that Phasewise raises on purpose."""
 
@@ -44,9 +50,7 @@ class UnknownNameError(UserError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
-        near = get_close_matches(name, self.known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"unknown {kind} {name!r}{hint} (known: {', '.join(self.known) or 'none'})")
+        super().__init__(f"unknown {kind} {name!r}{nearest(name, self.known)} (known: {', '.join(self.known) or 'none'})")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Cross a process boundary whole: worker processes hand their errors back."""

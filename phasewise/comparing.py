@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from envs.files import writable_folder
 from envs.results import EpisodeResult
 from intersection.errors import ConfigError
 from phasewise.console import out
 from phasewise.evaluating import run_all, runs_of, test_seeds
-from phasewise.files import writable_folder
 from phasewise.parquet import write_rows
 from phasewise.report import geography_of, write_picture, write_report
 from phasewise.statistics import compare

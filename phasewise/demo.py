@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
+from envs.files import writable_folder
 from phasewise.comparing import show
 from phasewise.console import out
 from phasewise.evaluating import run_all, runs_of, test_seeds
-from phasewise.files import writable_folder
 from phasewise.training import train_policy
 
 SCENARIO = "resco:cologne1"

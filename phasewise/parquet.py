@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from envs.files import write_atomically
 from envs.results import EpisodeResult, SeedResult
-from phasewise.files import write_atomically
 
 DRAWN = {"figures", "series"}
 """What is not a column of its own: the figures are columns each, and the series are for pictures."""

@@ -6,13 +6,13 @@ from statistics import fmean
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from envs.files import writable_folder, writing
 from envs.scenario import find
 from envs.seeds import Split
 from envs.traffic import Demand, Options
 from intersection.errors import ConfigError, UnknownNameError
 from phasewise.console import err, out
 from phasewise.evaluating import run_all, runs_of
-from phasewise.files import writable_folder, writing
 
 VALIDATION_SEEDS = 2
 

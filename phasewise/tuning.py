@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from envs.evaluation import Run
+from envs.files import write_atomically
 from envs.seeds import Split
 from envs.sumo_session import sumo_version
 from intersection import plugins
+from intersection.errors import UnknownNameError
 from models import tuned
 from phasewise import policies
 from phasewise.console import out
 from phasewise.evaluating import run_all, runs_of
-from phasewise.files import write_atomically
 
 
 def tune_policies(scenario: str, names: Sequence[str], *, seeds: int, budget: int, observation: str, preset: str, workers: int) -> None:
@@ -27,7 +28,11 @@ def tune_policies(scenario: str, names: Sequence[str], *, seeds: int, budget: in
     Every set runs on the first seed, and the best quarter of them on the others too (successive halving, Jamieson and Talwalkar 2016, in
     one step). A set's score is the mean over its seeds of the mean delay of all due vehicles, in seconds: a gridlock counts in full.
     """
-    chosen = names or [name for name in policies.names() if name not in policies.OUTSIDE and _grid(name)]
+    tunable = [name for name in policies.names() if name not in policies.OUTSIDE and _grid(name)]
+    for name in names:
+        if name not in tunable:
+            raise UnknownNameError("policy with parameters", name, tunable)
+    chosen = names or tunable
     first = Split.VALIDATION.value[0]
     wanted = list(range(first, first + seeds))
     tried = {name: [Tried(parameters) for parameters in sets(_grid(name), budget)] for name in chosen}

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from envs.files import write_atomically
 from envs.results import EpisodeResult
-from phasewise.files import write_atomically
 from phasewise.report import drawings, sections
 from phasewise.report.geometry import Geography
 from phasewise.report.markup import tag

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envs.files import write_atomically
 from envs.results import EpisodeResult
-from phasewise.files import write_atomically
 from phasewise.report.geometry import Geography
 from phasewise.report.material import Material, material
 from phasewise.report.plots import reach
