@@ -60,6 +60,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ("min_green = 60", "min_green = 0", "min_green = 0: minimum green must be above zero"),
         ("min_green = 60", 'min_green = "6"', "phase.min_green = '6': wrong type"),
         ("min_green = 60", "min_green = 60\nsplit = 4", "phase.split = 4: unknown key; allowed: max_green"),
+        ('name = "B"', 'name = "B"\nprotectd = [2]', "stage.protectd = [2]: unknown key; did you mean 'protected'?"),
         ("min_green = 60", "min_gren = 60", "phase.min_gren = 60: unknown key; did you mean 'min_green'?"),
         ('name = "east"\nmin_green = 60', 'name = "east"', "incomplete"),
         ("min_recall = true", "min_recall = 1", "phase.min_recall = 1: wrong type"),
