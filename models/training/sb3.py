@@ -12,6 +12,7 @@ import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from intersection.errors import UnknownNameError
@@ -70,6 +71,7 @@ def train(
     torch.set_num_threads(1)
     scaled = VecNormalize(env, norm_obs=False, gamma=GAMMA)
     model = _make(algorithm, scaled, described.seed)
+    model.set_logger(Logger(folder=None, output_formats=[]))  # its own would leave an empty folder behind
     keeper = _Keeper(seconds=minutes * 60.0, described=described, out=out, validate=validate, tell=tell, every_s=every_s)
     model.learn(total_timesteps=1 << 40, callback=keeper)
     return keeper.best
