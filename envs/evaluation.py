@@ -26,6 +26,7 @@ from envs.trips import EMISSION_OPTIONS, Seconds, Trips, TripSummary, read_stati
 from intersection.config import IntersectionConfig
 from intersection.detection import DetectorKind
 from intersection.observation import Observation
+from intersection.phase import Tenths
 from intersection.policy import Policy
 
 SAMPLE_S = 20.0
@@ -199,17 +200,23 @@ def _translating(simulation: Simulation) -> Iterator[None]:
             raise
 
 
-def control(simulation: Simulation, policies: Sequence[Policy]) -> Counter[str]:
-    """Let one policy a signal control a simulation to its end; count the gate's verdicts.
+def control(simulation: Simulation, policies: Sequence[Policy], *, until: Tenths | None = None, tick: Tenths | None = None) -> Counter[str]:
+    """Let one policy a signal control a simulation; count the gate's verdicts.
 
-    Each policy is asked at multiples of its own period since the begin.
+    Each policy is asked at multiples of its own period since the episode's begin.
+
+    Args:
+        simulation: an episode that has begun.
+        policies: one a signal.
+        until: where to stop, in tenths of a second; at the episode's end by default.
+        tick: how far apart the detectors are read, in tenths of a second; by default as often as a policy is asked.
     """
-    begin, end = simulation.now, simulation.end
+    end = simulation.end if until is None else until
     periods = [policy.period for policy in policies]
-    tick = min(periods, default=end - begin)
+    tick = tick or min(periods, default=end - simulation.now)
     counts: Counter[str] = Counter()
     while simulation.now < end:
-        since = simulation.now - begin
+        since = simulation.now - simulation.begun
         proposals = [
             policy.propose(Observation(simulation.signals[at].state, simulation.readings(at))) if since % period == 0 else None
             for at, (policy, period) in enumerate(zip(policies, periods, strict=True))

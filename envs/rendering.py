@@ -122,6 +122,7 @@ class Renderer:
         self._lanes, self._walks = self._in_view(net)
         self._stripes = self._place_lamps(net)
         self._approaches = self._place_queues(net)
+        self._sees_areas = any(detector.kind is DetectorKind.AREA for detector in signal.config.detectors)
         self._street = self._draw_street(net)
 
     def draw(self, simulation: Simulation) -> NDArray[np.uint8]:
@@ -313,7 +314,7 @@ class Renderer:
         seconds = state.now // TENTHS
         clock = f"{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
         first, second = words(signal)
-        third = f"vehicles in range: {vehicles}, standing: {queue}"
+        third = f"vehicles in range: {vehicles}, standing: {queue}" if self._sees_areas else "no radar or camera is read"
         left, top = 16 * FINE, (SIZE - 100) * FINE
         inner = left + 16 * FINE
         after = inner + round(draw.textlength(clock, self._fonts[30])) + 20 * FINE

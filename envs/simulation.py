@@ -121,6 +121,7 @@ class Simulation:
         self.session: SumoSession | None = None
         self.signals: list[Signal] = []
         self.now: Tenths = 0
+        self.begun: Tenths = 0
         self.recording: dict[str, list[StageTime]] | None = None
         self._step = round(scenario.step_length * TENTHS)
         self._discharging = self.sensors.has_discharging
@@ -178,7 +179,7 @@ class Simulation:
         self._show_letters = api.trafficlight.setRedYellowGreenState
         self.sensors.bind(self.session)
         self.faulty = Faulty(self.faults, self.sensors, seed) if self.faults else None
-        self.now = round(self.session.now * TENTHS)
+        self.now = self.begun = round(self.session.now * TENTHS)
         self.signals = []
         for signal in self.signals_of:
             tables = signal.config.tables

@@ -155,6 +155,34 @@ def demo(
     run_demo(minutes=minutes, seeds=seeds, out=out)
 
 
+@app.command()
+def watch(
+    scenario: Scenario = "resco:cologne1",
+    policies: Annotated[str, typer.Option(help="names or files, separated by commas")] = "fixed_time,actuated,max_pressure,max_wave",
+    seed: Annotated[str, typer.Option(help="one test seed")] = "101",
+    signal: Annotated[str, typer.Option(help="which signal to look at; the first by default")] = "",
+    start: Annotated[float, typer.Option(help="where the film begins, in seconds after the scenario's begin", min=0.0)] = 1800.0,
+    seconds: Annotated[float, typer.Option(help="how long it lasts, in simulated seconds", min=1.0)] = 120.0,
+    observation: Observation = "area",
+    preset: Preset = "resco",
+    out: Annotated[Path, typer.Option(help="the GIF")] = Path("watch.gif"),
+) -> None:
+    """Film a street under several policies, side by side."""
+    from phasewise.watching import watch_policies
+
+    watch_policies(
+        scenario,
+        policies.split(","),
+        seed=seed,
+        signal=signal,
+        start=start,
+        seconds=seconds,
+        observation=observation,
+        preset=preset,
+        out=out,
+    )
+
+
 @bench.command("env")
 def bench_env(
     scenarios: Annotated[str, typer.Option(help="separated by commas")] = (
