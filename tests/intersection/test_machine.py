@@ -355,3 +355,41 @@ def test_a_flashing_signal_keeps_its_time_and_nothing_else() -> None:
     flashing = advance(show(waiting, Display.FLASH), None, 5_000, BARE)
 
     assert show(waiting, Display.FLASH)._replace(now=5_000) == flashing
+
+
+def test_a_transition_remembers_when_the_stage_that_it_leaves_was_reached() -> None:
+    """While B becomes A, the state still tells since when B ran."""
+    moving = advance(advance(start(TABLES, B, 70), None, 200, TABLES), Command(A, 0, 0), 210, TABLES)
+
+    assert (70, 210, A) == (moving.arrived, moving.now, moving.target)
+
+
+def test_nobody_walks_who_did_not_call() -> None:
+    """A green that begins without a pedestrian call or recall shows no walk; nor does a signal that has no pedestrians."""
+    plain = signal(stage("one", [1]), stage("two", [2]), timings={1: {}, 2: {}}, conflicts=[(1, 2)]).tables
+    walked = advance(start(STREET, MAIN, 0), Command(SIDE, 0, 0), 300, STREET).walked
+
+    assert NEVER == walked[1]
+    assert (NEVER, NEVER) == advance(start(plain, 0, 0), Command(1, 0, 0), 300, plain).walked
+
+
+def test_a_call_is_answered_by_a_discharge_only_if_one_is_reported() -> None:
+    """The call of a phase that only ever gives way counts from when it was placed, reading after reading."""
+    yielding = signal(stage("all", [2], [1]), timings={1: {}, 2: {}}, conflicts=[(1, 2)], yields=[(1, 2)]).tables
+    called = place_calls(start(yielding, 0, 0), yielding, 0b01)
+    later = place_calls(advance(called, None, 100, yielding), yielding, 0b01)
+
+    assert 0 == later.called[0]
+    assert 100 == place_calls(later, yielding, 0b01, discharged=0b01).called[0]
+
+
+def test_what_the_gate_does_after_an_arrival_is_done_however_far_time_goes_at_once() -> None:
+    """A call and a recall send the signal to and fro; an hour at once ends in the same state as an hour in pieces."""
+    first = place_calls(start(BARE, SIDE, 0), BARE, 0b01)
+    pieces = first
+    for now in range(70, 36_001, 70):
+        pieces = advance(pieces, None, now, BARE)
+    pieces = advance(pieces, None, 36_000, BARE)
+
+    assert pieces == advance(first, None, 36_000, BARE)
+    assert pieces.arrived > 0

@@ -477,3 +477,45 @@ def test_what_is_overdue_leaves_as_soon_as_it_may() -> None:
     assert 9_020 == due(at(state, 9_020), FOUR)
     assert Amended(Command(3, 0, 0), Reason.MIN_GREEN) == review(Proposal(), at(state, 9_009), FOUR)
     assert Amended(Command(0, 0, 0), Reason.MAX_WAIT) == review(Proposal(), at(state, 9_010), FOUR)
+
+
+def test_a_call_that_a_yielding_green_answers_for_now_asks_for_no_other_stage() -> None:
+    """Phase 3 only ever gives way; its call in "b" waits for nobody, although "a" would be the stage to serve it."""
+    tables = signal(
+        stage("a", [1], [3]),
+        stage("b", [2], [3]),
+        timings={1: {}, 2: {}, 3: {}},
+        conflicts=[(1, 2), (1, 3), (2, 3)],
+        yields=[(3, 1), (3, 2)],
+    ).tables
+
+    assert 0 == tables.rescue[2]
+    assert FOREVER == due(place_calls(start(tables, 1, 0), tables, 0b100), tables)
+
+
+@pytest.mark.parametrize("pedestrians", [False, True])
+def test_of_the_calls_that_one_stage_serves_the_oldest_rules(pedestrians: bool) -> None:
+    """Phases 1 and 3 are served together: when phase 3 calls after phase 1, the stage is left no later than for phase 1 alone."""
+    patient = {"max_green": 9_000, "max_wait": 900, "ped_max_wait": 900}
+    walks = {"walk": 40, "ped_clearance": 60}
+    tables = signal(
+        stage("a", [1, 3]),
+        stage("b", [2]),
+        timings={1: patient | walks, 2: patient, 3: patient | walks},
+        conflicts=[(1, 2), (2, 3)],
+    ).tables
+
+    def calling(state: IntersectionState, mask: int) -> IntersectionState:
+        return place_calls(state, tables, 0 if pedestrians else mask, mask if pedestrians else 0)
+
+    alone = calling(start(tables, 1, 0), 0b001)
+    both = calling(advance(alone, None, 50, tables), 0b101)
+
+    assert due(alone, tables) == due(both, tables) < FOREVER
+
+
+def test_a_stage_of_all_phases_is_found_by_them() -> None:
+    """A proposal that names every phase there is goes to the stage that holds them all."""
+    tables = signal(stage("all", [1, 2]), timings={1: {}, 2: {}}, conflicts=[]).tables
+
+    assert Granted(Command(0, 0, 0)) == review(Proposal(phases=frozenset({1, 2})), start(tables, 0, 0), tables)
