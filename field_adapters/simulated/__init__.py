@@ -1,0 +1,1 @@
+"""Simulated cabinets: they speak the wire protocols, and stand on a `Street`."""
