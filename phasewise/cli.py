@@ -219,3 +219,81 @@ def bench_memory(
     from phasewise.benching import bench_memory
 
     bench_memory(scenario, episodes=episodes, seconds=seconds)
+
+
+@app.command()
+def export(
+    policy: Annotated[Path, typer.Argument(help="a trained policy's file")],
+    key: Annotated[Path, typer.Option(help="the .key file that signs; `phasewise keys new` makes one")],
+    config: Annotated[
+        Path | None, typer.Option(help="the intersection.toml that it is made for; all signals of the scenario by default")
+    ] = None,
+    scenario: Annotated[str, typer.Option(help="where observations are recorded; where it was trained by default")] = "",
+    out: Annotated[Path | None, typer.Option(help="the file that gets the bundle; POLICY.bundle by default")] = None,
+    days: Annotated[int, typer.Option(help="how long the bundle is good", min=1, max=3650)] = 365,
+    passphrase_file: Annotated[Path | None, typer.Option(help="a file with the key's passphrase")] = None,
+    workers: Workers = 0,
+) -> None:
+    """Turn a trained policy into the signed bundle that a cabinet runs, once ONNX and torch agree on 10,000 recorded observations."""
+    from phasewise.exporting import export_policy
+
+    export_policy(
+        policy,
+        config=config,
+        scenario=scenario,
+        key=key,
+        passphrase_file=passphrase_file,
+        days=days,
+        out_file=out,
+        workers=workers,
+    )
+
+
+keys = typer.Typer(help="Keys that sign bundles, and the list of those that a cabinet trusts.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+Trusted = Annotated[Path, typer.Option(help="the file of trusted keys")]
+
+
+@keys.command("new")
+def keys_new(
+    name: Annotated[str, typer.Argument(help="what the key is called, for instance city-2026")],
+    folder: Annotated[Path, typer.Option(help="where its two files go")] = Path(),
+    days: Annotated[int, typer.Option(help="how long it is good", min=1, max=3650)] = 730,
+    passphrase_file: Annotated[Path | None, typer.Option(help="a file with a passphrase that the secret half is encrypted with")] = None,
+) -> None:
+    """Make a key: NAME.key, secret, signs; NAME.pub is what others come to trust."""
+    from phasewise.keys import new_key
+
+    new_key(name, folder=folder, days=days, passphrase_file=passphrase_file)
+
+
+@keys.command("list")
+def keys_list(trusted: Trusted = Path("trusted.toml")) -> None:
+    """Show the trusted keys, and which of them are expired or revoked."""
+    from phasewise.keys import list_keys
+
+    list_keys(trusted)
+
+
+@keys.command("trust")
+def keys_trust(
+    public: Annotated[Path, typer.Argument(help="a .pub file, or another file of trusted keys")],
+    trusted: Trusted = Path("trusted.toml"),
+) -> None:
+    """Trust a key: bundles that it signed may run."""
+    from phasewise.keys import trust_keys
+
+    trust_keys(public, trusted=trusted)
+
+
+@keys.command("revoke")
+def keys_revoke(
+    name: Annotated[str, typer.Argument(help="a trusted key's name or id")],
+    reason: Annotated[str, typer.Option(help="why, for whoever reads it later")] = "",
+    trusted: Trusted = Path("trusted.toml"),
+) -> None:
+    """Revoke a key: nothing that it signed is loaded any more, whenever it was signed."""
+    from phasewise.keys import revoke_key
+
+    revoke_key(name, trusted=trusted, reason=reason)

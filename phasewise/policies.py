@@ -1,4 +1,4 @@
-"""Finds what a user calls a policy: a baseline, one of SUMO's own programs, or a trained policy's file."""
+"""Finds what a user calls a policy: a baseline, one of SUMO's own programs, a trained policy's file, or a bundle."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,8 +13,12 @@ from intersection.detection import DetectorKind
 from intersection.errors import ConfigError, UnknownNameError
 from intersection.observation import kind
 from intersection.policy import Policy
-from models import tuned
+from models import onnx_policy, tuned
+from models.bundle import Manifest, describe
 from models.training import trained
+
+BUNDLE = ".bundle"
+"""How the name of a bundle's file ends."""
 
 OUTSIDE: Mapping[str, Program] = {
     "program": Program.AS_GIVEN,
@@ -45,22 +49,25 @@ def names() -> tuple[str, ...]:
     return (*(name for name in plugins.names("models") if name not in _NOT_POLICIES), *OUTSIDE)
 
 
-_NOT_POLICIES = frozenset({"tuned", "training", "pretrained", "bundle"})
+_NOT_POLICIES = frozenset({"bundle", "errors", "onnx_policy", "pretrained", "training", "trust", "tuned"})
 
 
 def find(text: str, *, scenario: str, preset: str, observation: str) -> Choice:
     """Find a policy.
 
     Args:
-        text: a name, a name with parameters (`max_pressure:min_green=10,permissive=0.5`), or the path of a trained policy.
+        text: a name, a name with parameters (`max_pressure:min_green=10,permissive=0.5`), or the path of a trained policy or
+            of a bundle.
         scenario: for which a baseline's tuned parameters are looked up.
         preset: likewise.
         observation: what a baseline may see: "area" or "loops".
 
     Raises:
         UnknownNameError: nothing bears that name.
-        ConfigError: a parameter is no number, or unknown, or a file is no trained policy.
+        ConfigError: a parameter is no number, or unknown, or a file is no trained policy and no bundle.
     """
+    if text.endswith(BUNDLE):
+        return _bundled(Path(text))
     if text.endswith(".zip") or Path(text).is_file():
         return _trained(Path(text))
     name, _, given = text.partition(":")
@@ -102,5 +109,22 @@ def _trained(path: Path) -> Choice:
         make=partial(trained.make, path=path.resolve()),
         sensors=seen.detectors,
         observation=described.observation,
+        whole_lane=seen.whole_lane,
+    )
+
+
+def _bundled(path: Path) -> Choice:
+    """Take a bundle as a policy, whoever signed it: a simulation endangers nobody. That it is whole and made for its signals is checked."""
+    if not path.is_file():
+        raise ConfigError("there is no such file" + nearest(path), source=str(path), allowed="a file that `phasewise export` wrote")
+    described = describe(path)
+    if not isinstance(described, Manifest):
+        raise ConfigError(described.reason, source=str(path), allowed="a file that `phasewise export` wrote")
+    seen = kind(described.observation.kind)
+    return Choice(
+        name=path.stem,
+        make=partial(onnx_policy.make, path=path.resolve()),
+        sensors=seen.detectors,
+        observation=described.observation.kind,
         whole_lane=seen.whole_lane,
     )
