@@ -106,7 +106,7 @@ _BOUNDS: Mapping[IndexKind, tuple[tuple[int, int], ...]] = MappingProxyType(
 """The lowest and highest number of each index."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
 class NtcipObject:
     """One object of the standard: a scalar, or a column of a table. There is one of each, below; a copy equals nothing."""
 
@@ -155,11 +155,11 @@ class NtcipObject:
         """Name the instances of all phase groups, lowest first."""
         return tuple(self.at(group) for group in range(1, GROUPS + 1))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Instance:
     """One value that a cabinet holds: an object and its row."""
 
@@ -181,7 +181,7 @@ class Instance:
         """The whole OID."""
         return self.object.oid + self.rows
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return ".".join((self.object.name, *map(str, self.rows)))
 
 

@@ -1,1 +1,1 @@
-"""Simulated cabinets: they speak the wire protocols, and stand on a `Street`."""
+"""Simulated cabinets: they speak the wire protocols, and can be ordered to fail."""
