@@ -23,10 +23,14 @@ class CredentialsError(ConfigError):
 
 
 class ProfileError(ConfigError):
-    """A vendor's profile that cannot be used. The message names the file and the key.
+    """A vendor's profile that cannot be used. The message names the file and the key; `bare` is it without them.
 
     Example scenarios: a key that no profile has, a version of SNMP that does not exist.
     """
+
+    def __init__(self, bare: str, *, source: str = "", key: str = "", value: object = None, allowed: str = "") -> None:
+        self.bare = bare
+        super().__init__(bare, source=source, key=key, value=value, allowed=allowed)
 
 
 class ForbiddenWriteError(RuntimeFault):
