@@ -270,11 +270,11 @@ class PymodbusWire:
         answer = await self._ask(_READS[table](address=address, count=count, dev_id=self._device_id))
         if isinstance(answer, Failure):
             return answer
-        if not table.is_bits:
-            return Cells(tuple(answer.registers))
-        if len(answer.bits) != -(-count // 8) * 8:
-            return Failure(Cause.SHORT, f"{len(answer.bits)} bits, not {count}")
-        return Cells(tuple(int(bit) for bit in answer.bits[:count]))
+        cells = [int(bit) for bit in answer.bits] if table.is_bits else answer.registers
+        whole = -(-count // 8) * 8 if table.is_bits else count
+        if len(cells) != whole:
+            return Failure(Cause.SHORT, f"{len(cells)} cells, not {whole}")
+        return Cells(tuple(cells[:count]))
 
     async def write(self, block: RequestBlock) -> WriteAnswer:
         """Write cells, and check that the device says that it took just these in."""
@@ -376,7 +376,7 @@ class Line:
 
     baud: int = 19200
     parity: str = "E"
-    """N, E or O; even is Modbus's own (Serial Line 1.02, section 2.5.1)."""
+    """N, E or O; even is Modbus's own (Serial Line 1.02, section 2.5.1). A pseudo-terminal knows N alone."""
 
     stop_bits: int = 1
 

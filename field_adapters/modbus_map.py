@@ -125,11 +125,19 @@ class RegisterMap:
         for key, value, highest in (
             ("groups", program.groups, limits.groups),
             ("stages", len(program.stages), limits.stages),
-            ("plans", max(program.plans, default=0), limits.plans),
+            ("plans", max(program.plans, default=0) if limits.plans else 0, limits.plans),
             ("detectors", program.detectors, limits.detectors),
         ):
             if value > highest:
                 raise ConfigError("the map has no room", source=self.profile.name, key=key, value=value, allowed=f"0..{highest}")
+        if "target" not in self.profile.request.fields and len(set(program.stages)) < len(program.stages):
+            raise ConfigError(
+                "this map tells stages by their greens",
+                source=self.profile.name,
+                key="stages",
+                value=program.stages,
+                allowed="no two alike",
+            )
 
     @property
     def all_groups(self) -> int:
