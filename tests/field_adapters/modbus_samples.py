@@ -49,13 +49,13 @@ COILS_WELL: Mapping[str, int] = {
 }
 
 
-def read(to: RegisterMap = OURS, **changed: int) -> Reading:
+def read(to: RegisterMap = OURS, /, **changed: int) -> Reading:
     """Decode what a cabinet says when all is well, but for what is changed."""
     values = {**(WELL if to is OURS else COILS_WELL), **changed}
     return decode_status([Cells(block.put(values)) for block in to.profile.status], to)
 
 
-def status(to: RegisterMap = OURS, **changed: int) -> Status:
+def status(to: RegisterMap = OURS, /, **changed: int) -> Status:
     """Decode what must be a status."""
     reading = read(to, **changed)
     assert isinstance(reading, Status), reading

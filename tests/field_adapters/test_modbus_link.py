@@ -23,6 +23,7 @@ from field_adapters.modbus_link import (
     PymodbusWire,
     RegisterBank,
     VirtualWire,
+    Wire,
     client_context,
     serial,
     server_context,
@@ -42,26 +43,28 @@ class VirtualPeer:
     """The twin's device."""
 
     def __init__(self, bank: RegisterBank) -> None:
-        self.wire = VirtualWire(bank)
+        self.virtual = VirtualWire(bank)
+        self.wire: Wire = self.virtual
 
     def silence(self, silent: bool) -> None:
         """Answer nothing, or again."""
-        self.wire.silent = silent
+        self.virtual.silent = silent
 
     async def cut(self) -> None:
         """Cut the connection."""
-        self.wire.cut = True
+        self.virtual.cut = True
 
     async def mend(self) -> None:
         """Connect again."""
-        self.wire.cut = False
+        self.virtual.cut = False
 
 
 class ServedPeer:
     """A device behind a socket or a line."""
 
     def __init__(self, bank: RegisterBank, server: ModbusServer, wire: PymodbusWire, context: ssl.SSLContext | None = None) -> None:
-        self.bank, self.server, self.wire, self.context = bank, server, wire, context
+        self.bank, self.server, self.context = bank, server, context
+        self.wire: Wire = wire
 
     def silence(self, silent: bool) -> None:
         """Answer nothing, or again."""
@@ -442,7 +445,12 @@ def test_a_line_that_goes_away_is_a_failure() -> None:
             link = ModbusLink(serial(far, Line(parity="N")), Budget(deadline=2.0, retries=0))
             waiting = asyncio.create_task(link.read(WORD))
             loop = asyncio.get_running_loop()
-            loop.add_reader(near, lambda: (loop.remove_reader(near), os.close(near)))
+
+            def pull() -> None:
+                loop.remove_reader(near)
+                os.close(near)
+
+            loop.add_reader(near, pull)
             answer = await waiting
             await link.close()
             return answer
