@@ -17,7 +17,8 @@ from intersection.phase import Tenths
 class Mode(Enum):
     """How much of the street is in our hands, from nothing upwards; an operator's order stands apart.
 
-    In every mode but ADAPTIVE, FIXED_TIME and FORCED no request of ours may stand at the cabinet.
+    In every mode but ADAPTIVE, FIXED_TIME and FORCED no request of ours may stand at the cabinet: who leaves these three zeroes what it has
+    written, unless the cabinet turns out not to be ours (`controller.mode.may_zero`).
     """
 
     OFF = "off"

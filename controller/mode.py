@@ -293,6 +293,11 @@ def cap(state: LadderState, settings: LadderSettings) -> Mode:
     return min(state.limit, settings.limit, key=_RANK.__getitem__)
 
 
+def may_zero(state: LadderState) -> bool:
+    """Tell whether zeros may be written on the way out of a mode that sent something; to a cabinet that is not ours, not even these."""
+    return not any(cause.blocks and FAULTS[cause.fault].drops_to is Mode.MONITOR for cause in state.causes)
+
+
 def time_in(state: LadderState, now: Tenths) -> dict[Mode, Tenths]:
     """Tell how long each mode has lasted in all, in tenths of a second, restarts and the time between them (as OFF) included."""
     return dict(zip(Mode, _counted(state, state.mode, max(now, state.at)).spent, strict=True))

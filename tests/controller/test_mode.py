@@ -39,6 +39,7 @@ from controller.mode import (
     Rise,
     cap,
     initial,
+    may_zero,
     next_rise,
     objection,
     step,
@@ -191,6 +192,15 @@ def test_the_lowest_of_several_faults_wins_in_any_order(state: LadderState) -> N
 
             assert one.mode is other.mode, (first, second)
             assert one.order == other.order, (first, second)
+
+
+@pytest.mark.parametrize("fault", LOWERING, ids=lambda fault: fault.name)
+def test_zeros_are_written_to_our_own_cabinet_only(fault: Fault) -> None:
+    """A stranger at the address, and a cabinet that another daemon controls, get nothing until a person has re-enabled."""
+    state = run(began(fault), FaultEnded(fault), state=ADAPTIVE)
+
+    assert may_zero(state) is (fault not in {Fault.IDENTITY_CHANGED, Fault.ANOTHER_DAEMON})
+    assert may_zero(run(RE_ENABLED, state=state))
 
 
 @pytest.mark.parametrize("fault", [fault for fault in Fault if fault not in LOWERING], ids=lambda fault: fault.name)
