@@ -79,6 +79,11 @@ def add_user(engine: Engine, user: UsmUser) -> None:
     )
 
 
+def remove_user(engine: Engine, user: UsmUser) -> None:
+    """Let an engine forget a user, with the keys that it made for each peer."""
+    config.delete_v3_user(engine, user.name, None if user.engine_id is None else v2c.OctetString(user.engine_id))
+
+
 class Wire:
     """What an engine takes for its transport dispatcher: it hands datagrams over and counts time by being told."""
 

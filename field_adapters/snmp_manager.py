@@ -24,6 +24,7 @@ from field_adapters._pysnmp import (
     new_engine,
     random_engine_id,
     read_value,
+    remove_user,
     written_value,
 )
 from field_adapters.ntcip_objects import Instance, Oid, Write
@@ -131,6 +132,7 @@ class SnmpManager:
 
     async def __aexit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
         self.close()
+        await asyncio.sleep(0)  # the event loop closes the sockets in its next turn
 
     def close(self) -> None:
         """Close every link, and let go of the engine."""
@@ -149,7 +151,7 @@ class SnmpManager:
         Args:
             host: its name or address.
             port: of its agent, normally 161.
-            credentials: who we are; without privacy a warning goes to the log.
+            credentials: who we are; without privacy a warning goes to the log. New keys of a user take effect when no link uses the old.
             attempts: how often a message is sent at most, spread evenly over the time until its deadline.
             objects_per_message: a longer read is cut into several messages, and is then no snapshot. Writes are never cut.
 
@@ -157,12 +159,19 @@ class SnmpManager:
             CredentialsError: another cabinet knows this user by another pass phrase, and no engine ids tell them apart.
             LinkError: the host cannot be found.
         """
+        self._links = [link for link in self._links if link.open]
         speech = self._introduced(credentials)
         if isinstance(credentials, Community):
             _LOG.warning("SNMP %s to %s:%d: without authentication and privacy, as configured", credentials.version.value, host, port)
         self._opened += 1
         link = PysnmpTransport(
-            self._engine, self._wire, (*UDP, self._opened), speech, attempts=attempts, objects_per_message=objects_per_message
+            self._engine,
+            self._wire,
+            (*UDP, self._opened),
+            speech,
+            credentials=credentials,
+            attempts=attempts,
+            objects_per_message=objects_per_message,
         )
         try:
             transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: link.socket, remote_addr=(host, port))
@@ -181,16 +190,21 @@ class SnmpManager:
                 alias = self._communities[credentials.name] = f"community-{len(self._communities)}"
                 add_community(self._engine, credentials.name, alias)
             return _Speech(*_SPEECHES[credentials.version], name=v2c.OctetString(alias))
-        known = self._users.setdefault((credentials.name, credentials.engine_id), credentials)
-        if known is credentials:
+        identity = (credentials.name, credentials.engine_id)
+        known = self._users.get(identity)
+        if known is not None and known != credentials:
+            if any(link.credentials == known for link in self._links):
+                raise CredentialsError(
+                    "two cabinets know this user by different keys",
+                    key="user",
+                    value=credentials.name,
+                    allowed="one key, or an engine_id for each",
+                )
+            remove_user(self._engine, known)
+            known = None
+        if known is None:
             add_user(self._engine, credentials)
-        elif known != credentials:
-            raise CredentialsError(
-                "two cabinets know this user by different keys",
-                key="user",
-                value=credentials.name,
-                allowed="one key, or an engine_id for each",
-            )
+            self._users[identity] = credentials
         return _Speech(3, 3, 3, name=v2c.OctetString(credentials.name))
 
     def _keep_house(self) -> None:
@@ -235,11 +249,27 @@ class _Socket(asyncio.DatagramProtocol):
 class PysnmpTransport:
     """A link to one cabinet over UDP; see `SnmpTransport`. Made by `SnmpManager.connect`."""
 
-    def __init__(self, engine: Engine, wire: Wire, domain: Oid, speech: _Speech, *, attempts: int, objects_per_message: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        wire: Wire,
+        domain: Oid,
+        speech: _Speech,
+        *,
+        credentials: Credentials,
+        attempts: int,
+        objects_per_message: int,
+    ) -> None:
         self._engine, self._domain, self._speech = engine, domain, speech
         self._attempts, self._objects_per_message = attempts, objects_per_message
         self._turn = asyncio.Lock()
+        self.credentials = credentials
         self.socket = _Socket(wire, domain)
+
+    @property
+    def open(self) -> bool:
+        """Whether the link has not been closed."""
+        return self.socket.transport is not None
 
     def close(self) -> None:
         """See `SnmpTransport`."""

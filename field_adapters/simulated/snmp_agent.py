@@ -167,6 +167,7 @@ class SnmpAgent(asyncio.DatagramProtocol):
 
     async def __aexit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
         self.close()
+        await asyncio.sleep(0)  # the event loop gives the port back in its next turn
 
     async def open(self) -> None:
         """Begin to listen.
@@ -376,6 +377,10 @@ class TableStore:
         self.values = dict(values)
         self._order = sorted(self.values)
         self._writable = dict(writable)
+
+    def forbid(self, oid: Oid, status: Status) -> None:
+        """Refuse every value for an instance from now on, as a cabinet may that has other things to do."""
+        self._writable[oid] = lambda _: status
 
     def read(self, oid: Oid) -> WireValue | None:
         """See `ObjectStore`."""
