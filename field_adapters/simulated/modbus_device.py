@@ -102,32 +102,43 @@ class ModbusDevice:
 
     def advance(self, now: Tenths) -> None:
         """Let time pass until an instant, in tenths of a second. Raises ValueError where it would run backwards."""
-        while self.state.now < now:
-            if self._mode in (Mode.STAGE, Mode.PLAN) and self._until <= self.state.now:
-                self._let_go(Mode.EXPIRED)
-            step = self.state.now + 1 if self._is_waiting() else self.state.now // SECOND * SECOND + SECOND
-            self._act(min(step, now, self._until if self._until > self.state.now else now))
         if now < self.state.now:
             raise ValueError(f"time runs forward: from {self.state.now} to {now} tenths of a second")
-        if self._mode in (Mode.STAGE, Mode.PLAN) and self._until <= now:
-            self._let_go(Mode.EXPIRED)
+        while self.state.now < now:
+            step = self.state.now + 1 if self._is_waiting() else self.state.now // SECOND * SECOND + SECOND
+            marks = (step, now, self.state.arrives, self._until)
+            self._act(min(mark for mark in marks if mark > self.state.now))
+            if self._follows() and self._until <= self.state.now:
+                self._let_go(Mode.EXPIRED)
+
+    def _follows(self) -> bool:
+        """Whether a request is being carried out."""
+        return self._mode in (Mode.STAGE, Mode.PLAN)
 
     def _is_waiting(self) -> bool:
         """Whether a requested stage may begin at any tenth of a second, as soon as the gate allows it."""
-        return self._mode is Mode.STAGE and self.state.target == NO_STAGE and self._wanted != self.state.stage
+        return self._wanted != NO_STAGE and self.state.target == NO_STAGE
 
     def _act(self, until: Tenths) -> None:
+        """Do what is proposed, as far as the device's own gate allows it, and let time pass."""
         if self.state.display is not Display.NORMAL:
             self.state = self.state._replace(now=until)
             return
-        verdict = review(self._proposal(), self.state, self.tables)
-        command = None if isinstance(verdict, Refused) else verdict.command
+        proposal = self._proposal()
+        verdict = None if proposal is None else review(proposal, self.state, self.tables)
+        command = None if verdict is None or isinstance(verdict, Refused) else verdict.command
+        heading = self.state.target
+        if heading == NO_STAGE:
+            heading = self.state.stage if command is None else command.stage
+        if self._wanted == heading or (self._wanted == self.state.stage and self.state.target == NO_STAGE):
+            self._wanted = NO_STAGE  # a request is for one arrival: what the gate does after it is not undone
         self.state = machine.advance(self.state, command, until, self.tables)
 
-    def _proposal(self) -> Proposal:
+    def _proposal(self) -> Proposal | None:
+        """Say what is to be done: a request, a plan, or nothing but what runs."""
         match self._mode:
             case Mode.STAGE:
-                return Proposal(stage=self._wanted)
+                return None if self._wanted == NO_STAGE else Proposal(stage=self._wanted)
             case Mode.PLAN:
                 plan = self._plans.get(self._plan)
             case Mode.RELEASED | Mode.EXPIRED | Mode.LOCAL:
@@ -185,7 +196,7 @@ class ModbusDevice:
         if self.state.display is not Display.NORMAL:
             return Refusal.FLASH
         fresh = values["heartbeat"] != self._heartbeat
-        if "sequence" in values and (values["heartbeat"] == 0 or not (fresh or self._mode in (Mode.STAGE, Mode.PLAN))):
+        if "sequence" in values and (values["heartbeat"] == 0 or not (fresh or self._follows())):
             return Refusal.HEARTBEAT
         if not 1 <= values.get("hold", 1) <= self.map.profile.limits.max_hold:
             return Refusal.HOLD
@@ -209,11 +220,14 @@ class ModbusDevice:
             return Refusal.UNKNOWN_STAGE
         if values.get("clear", 0) & ~self.tables.green[stage]:
             return Refusal.CLEAR
-        match review(Proposal(stage=stage), self.state, self.tables):
+        verdict = review(Proposal(stage=stage), self.state, self.tables)
+        match verdict:
             case Refused() | Amended(reason=Reason.PROHIBITED_MOVE):
                 return Refusal.CONFLICT
             case Granted() | Amended():
                 return None
+            case _:
+                assert_never(verdict)
 
     def _obey(self, values: dict[str, int]) -> None:
         """Carry an accepted request out. Only a new heartbeat winds the watchdog up."""
@@ -228,10 +242,10 @@ class ModbusDevice:
         elif self._until <= self.state.now:  # a map without sequences repeats itself, and what it repeats does not count
             return
         self._mode = mode
-        if mode is Mode.PLAN:
-            self._plan = values["target"]
-        else:
-            self._wanted = -1 if (stage := self._stage(values)) is None else stage
+        stage = self._stage(values)
+        self._plan = values["target"] if mode is Mode.PLAN else FREE
+        self._wanted = NO_STAGE if mode is Mode.PLAN or stage is None else stage
+        self._act(self.state.now)
 
     def _asked(self, values: dict[str, int]) -> Mode | None:
         return next((mode for mode, number in self.map.profile.request_modes.items() if number == values["mode"]), None)
@@ -285,7 +299,7 @@ class ModbusDevice:
             "refused": self._refused,
             "refusal": 0 if self._refusal is None else self._refusal.code,
             "mode": numbers.get(mode, numbers[Mode.RELEASED]),
-            "watchdog": max(0, self._until - state.now) if mode in (Mode.STAGE, Mode.PLAN) else 0,
+            "watchdog": max(0, self._until - state.now) if self._follows() else 0,
             "heartbeat": self._heartbeat,
             "stage": 0 if state.display is not Display.NORMAL else state.stage + 1,
             "target": 0 if state.target == NO_STAGE or state.display is not Display.NORMAL else state.target + 1,
