@@ -47,6 +47,7 @@ PLAN = OrderGiven(Order(what=Plan(3), operator="Kim", reason="match day", expire
         (35_990, "59 min 59 s"),
         (36_000, "1 h 0 min"),
         (36_000 * 24 - 600, "23 h 59 min"),
+        (36_000 * 24, "1 d 0 h"),
         (36_000 * 25, "1 d 1 h"),
     ],
 )
@@ -171,6 +172,7 @@ def test_an_order_says_whose_it_is_and_when_it_ends() -> None:
     assert ("Kim has ordered plan 3: match day.", "The policy has stopped answering, seen for 1 h 0 min.") == plan.why
     assert "The street runs plan 3, as a person has ordered." == plan.street
     assert ("It ends in 1 h 0 min, when the order is withdrawn, or by a fault that outranks it.",) == plan.raises
+    assert "It ends in 0 s, " == explain(state, 1_000 + 3 * HOUR, SETTINGS).raises[0][:16]
     assert ("It ends when the order is withdrawn, or by a fault that outranks it.",) == explain(flash, 9_000, SETTINGS).raises
 
 
@@ -180,6 +182,7 @@ def test_an_order_that_was_taken_up_again_says_that_the_cabinet_had_let_go() -> 
     again = "The order was taken up again after the daemon was started anew; the cabinet had released itself meanwhile."
     before, after = explain(waiting, 2_000, SETTINGS), explain(run((2_000, Checked()), state=waiting), 2_000, SETTINGS)
 
+    assert "The cabinet runs its own schedule; it is only read." == before.street
     assert "Kim has ordered plan 3, which waits until the cabinet has been checked: match day." == before.why[0]
     assert "The cabinet has not been checked yet." in before.why
     assert ("The cabinet is read once, and nothing is found wrong.",) == before.raises
