@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import assert_never
 
+from cryptography import x509
+
 from field_adapters.modbus_link import ExceptionCode, RegisterBank, SerialLine
 from field_adapters.modbus_map import DISPLAYS, CabinetFault, DetectorFault, DetectorValue, Program, Refusal, RegisterMap, is_newer
 from field_adapters.modbus_profile import LARGEST_WORD, Block, Mode, Profile, Table, crc16
@@ -423,6 +425,25 @@ def _crc_bytes(frame: bytes) -> bytes:
     return struct.pack("<H", crc)
 
 
+ROLE = x509.ObjectIdentifier("1.3.6.1.4.1.50316.802.1")
+"""The extension of a client's certificate that names its role, a UTF8String (Modbus/TCP Security, R-21 and R-22)."""
+
+
+def role_of(certificate: bytes) -> str | None:
+    """Read the role that a certificate (DER) gives its owner; None where it gives none, or anything but one in the prescribed form."""
+    try:
+        extension = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_oid(ROLE).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        return None
+    value = extension.value if isinstance(extension, x509.UnrecognizedExtension) else b""
+    if len(value) < 3 or value[0] != 0x0C or value[1] > 0x7F or value[1] != len(value) - 2:
+        return None
+    try:
+        return value[2:].decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
 class ModbusServer:
     """Carries Modbus to a bank. Used as `async with`; closes all connections at its end."""
 
@@ -445,9 +466,35 @@ class ModbusServer:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def listen(self, host: str = "127.0.0.1", port: int = 0, *, context: ssl.SSLContext | None = None) -> int:
-        """Serve Modbus TCP, or TLS with a context; give the port. Raises OSError where it cannot."""
-        server = await asyncio.start_server(self._serve, host, port, ssl=context)
+    async def listen(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        context: ssl.SSLContext | None = None,
+        writers: frozenset[str] | None = None,
+    ) -> int:
+        """Serve Modbus TCP, or TLS with a context.
+
+        Args:
+            host: the address to listen at.
+            port: the port; 0 for any that is free.
+            context: with it, TLS (see `modbus_link.server_context`).
+            writers: the roles that may write, by their certificates; all others read only. None: everybody may.
+
+        Returns:
+            The port.
+
+        Raises:
+            OSError: it cannot be listened there.
+        """
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            secured = writer.get_extra_info("ssl_object")
+            certificate = None if secured is None else secured.getpeercert(binary_form=True)
+            await self._serve(reader, writer, writers is None or role_of(certificate or b"") in writers)
+
+        server = await asyncio.start_server(serve, host, port, ssl=context)
         self._servers.append(server)
         self.port = int(server.sockets[0].getsockname()[1])
         return self.port
@@ -472,7 +519,7 @@ class ModbusServer:
         for line in self._lines:
             line.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may_write: bool) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
@@ -483,7 +530,7 @@ class ModbusServer:
                 buffer += data
                 while (frame := take_mbap(buffer)) is not None:
                     address, message = frame
-                    if not self._is_for(address[2]) or (answer := self.answer(message)) is None:
+                    if not self._is_for(address[2]) or (answer := self.answer(message, may_write)) is None:
                         continue
                     writer.write(address[:2] + struct.pack(">HHB", 0, len(answer) + 1, address[2]) + answer)
                 await writer.drain()
@@ -499,9 +546,12 @@ class ModbusServer:
     def _is_for(self, unit: int) -> bool:
         return unit in (self.unit, 0, 255)  # over TCP the unit may be left out
 
-    def answer(self, message: bytes) -> bytes | None:
-        """Answer a message, or stay silent."""
-        answer = respond(message, self.bank)
+    def answer(self, message: bytes, may_write: bool = True) -> bytes | None:
+        """Answer a message, or stay silent. To write without the right to is no function that there is for that client."""
+        if not may_write and message and message[0] not in _READS:
+            answer = bytes((message[0] & 0x7F | 0x80, ExceptionCode.ILLEGAL_FUNCTION.value))
+        else:
+            answer = respond(message, self.bank)
         return None if self.silent else answer
 
 

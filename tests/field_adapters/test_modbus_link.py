@@ -1,5 +1,6 @@
 import asyncio
 import datetime as dt
+import ipaddress
 import os
 import ssl
 import tty
@@ -24,6 +25,8 @@ from field_adapters.modbus_link import (
     RegisterBank,
     VirtualWire,
     Wire,
+    WriteAnswer,
+    Written,
     client_context,
     serial,
     server_context,
@@ -32,7 +35,7 @@ from field_adapters.modbus_link import (
 )
 from field_adapters.modbus_map import Answer, Cause, Cells, Failure
 from field_adapters.modbus_profile import Table
-from field_adapters.simulated.modbus_device import ModbusServer
+from field_adapters.simulated.modbus_device import ROLE, ModbusServer, role_of
 from intersection.errors import ConfigError
 from tests.field_adapters.modbus_contract import Bank, LinkContract, Peer, block, request
 
@@ -157,17 +160,21 @@ def terminal() -> Iterator[tuple[int, Path]]:
         os.close(far)
 
 
+ROLES = {"daemon": b"\x0c\x08operator", "viewer": b"\x0c\x06viewer", "malformed": b"\x0c\x09operator"}
+"""What stands in the certificates' role extension; a device's has none."""
+
+
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make an authority, a certificate for the device and one for the daemon, and another authority with a stranger's."""
     folder = tmp_path_factory.mktemp("certificates")
-    for authority, names in (("authority", ("device", "daemon")), ("other", ("stranger",))):
+    for authority, names in (("authority", ("device", "daemon", "viewer", "malformed")), ("other", ("stranger",))):
         signer = ec.generate_private_key(ec.SECP256R1())
-        root = _certificate(authority, signer, authority, signer, None)
+        root = _certificate(authority, key=signer, issuer=authority, signer=signer)
         (folder / f"{authority}.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
         for name in names:
             key = ec.generate_private_key(ec.SECP256R1())
-            own = _certificate(name, key, authority, signer, "127.0.0.1")
+            own = _certificate(name, key=key, issuer=authority, signer=signer, address="127.0.0.1", role=ROLES.get(name))
             (folder / f"{name}.pem").write_bytes(own.public_bytes(serialization.Encoding.PEM))
             (folder / f"{name}.key").write_bytes(
                 key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -176,7 +183,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _certificate(
-    subject: str, key: ec.EllipticCurvePrivateKey, issuer: str, signer: ec.EllipticCurvePrivateKey, address: str | None
+    subject: str,
+    *,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    signer: ec.EllipticCurvePrivateKey,
+    address: str | None = None,
+    role: bytes | None = None,
 ) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
     builder = (
@@ -190,10 +203,10 @@ def _certificate(
         .add_extension(x509.BasicConstraints(ca=address is None, path_length=None), critical=True)
     )
     if address is not None:
-        import ipaddress
-
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
         builder = builder.add_extension(names, critical=False)
+    if role is not None:
+        builder = builder.add_extension(x509.UnrecognizedExtension(ROLE, role), critical=False)
     return builder.sign(signer, hashes.SHA256())
 
 
@@ -245,6 +258,41 @@ def test_we_do_not_talk_to_a_device_of_another_name(certificates: Path) -> None:
 
     assert isinstance(answer, Failure)
     assert Cause.DISCONNECTED is answer.cause
+
+
+@pytest.mark.parametrize(("name", "writes"), [("daemon", True), ("viewer", False), ("malformed", False), ("device", False)])
+def test_a_device_lets_only_the_right_role_write(certificates: Path, name: str, writes: bool) -> None:
+    """Whoever has a certificate may read; what writes is told by the role in it, and none, or one in another form, is no role."""
+
+    async def whole() -> tuple[Answer, WriteAnswer]:
+        async with ModbusServer(Bank()) as device:
+            port = await device.listen(context=_server(certificates), writers=frozenset({"operator"}))
+            link = ModbusLink(tls("127.0.0.1", port, context=_client(certificates, name)), Budget(deadline=2.0, retries=0))
+            answers = await link.read(WORD), await link.write(request())
+            await link.close()
+            return answers
+
+    read, written = asyncio.run(whole())
+
+    assert Cells((60_000,)) == read
+    assert (Written() if writes else Failure(Cause.EXCEPTION, "ILLEGAL_FUNCTION")) == written
+
+
+@given(value=st.one_of(st.binary(max_size=200), st.binary(max_size=20).map(lambda text: bytes((12, len(text))) + text)))
+@settings(max_examples=20)
+def test_any_role_extension_gives_a_role_or_none(value: bytes) -> None:
+    """Fuzz: only a UTF8String of the length that it says is a role."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = _certificate("any", key=key, issuer="any", signer=key, role=value).public_bytes(serialization.Encoding.DER)
+    found = role_of(made)
+
+    assert found is None or value == bytes((12, len(found.encode()))) + found.encode()
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_certificate_or_none(data: bytes) -> None:
+    """Fuzz: what is no certificate gives no role."""
+    assert role_of(data) is None
 
 
 def test_a_context_that_would_trust_anybody_is_refused(certificates: Path) -> None:

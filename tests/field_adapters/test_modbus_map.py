@@ -1,4 +1,5 @@
 import dataclasses
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 import field_adapters
 from field_adapters._modbus_errors import UnreviewedError
 from field_adapters.modbus_map import (
+    DISPLAYS,
     Accepted,
     Acknowledgement,
     CabinetFault,
@@ -42,7 +44,7 @@ from field_adapters.modbus_map import (
     is_newer,
     next_sequence,
 )
-from field_adapters.modbus_profile import Mode, Table, crc16, load_profile, parse_profile
+from field_adapters.modbus_profile import Field, Mode, Table, crc16, load_profile, parse_profile
 from intersection.config import parse
 from intersection.errors import ConfigError, UnknownNameError
 from intersection.shield import Command
@@ -221,7 +223,7 @@ def test_sequences_count_over_without_zero(sequence: int, following: int) -> Non
 @pytest.mark.parametrize(
     ("sequence", "than", "newer"),
     [(1, 0, True), (0, 1, False), (0, 0, False), (5, 5, False), (6, 5, True), (5, 6, False), (1, 65_535, True), (65_535, 1, False)]
-    + [(32_768, 1, True), (32_769, 1, False)],
+    + [(32_768, 1, True), (32_769, 1, False), (40_000, 0, True), (0, 40_000, False)],
 )
 def test_a_sequence_is_newer_by_the_shorter_way_round(sequence: int, than: int, newer: bool) -> None:
     """Half of the circle lies ahead."""
@@ -442,7 +444,13 @@ def test_detectors_have_values_or_faults() -> None:
 
 @pytest.mark.parametrize(
     ("detector", "fault"),
-    [((9, 0, 0, 1), DetectorFault.UNKNOWN), ((1, 0, 0, 5), DetectorFault.CONTRADICTION), ((0, 0, 0, 0), DetectorFault.CONTRADICTION)],
+    [((fault.value, 0, 0, 0), fault) for fault in DetectorFault if fault.value > 1]
+    + [
+        ((9, 0, 0, 1), DetectorFault.UNKNOWN),
+        ((65_535, 0, 0, 0), DetectorFault.UNKNOWN),
+        ((1, 0, 0, 5), DetectorFault.CONTRADICTION),
+        ((0, 0, 0, 0), DetectorFault.CONTRADICTION),
+    ],
 )
 def test_a_detector_that_cannot_be_believed_has_a_fault(detector: tuple[int, int, int, int], fault: DetectorFault) -> None:
     """A code that nobody knows, and one that contradicts itself."""
@@ -644,3 +652,46 @@ def test_any_spoilt_profile_is_read_or_refused(data: st.DataObject, vendor: str)
 
     with suppress(ConfigError):
         parse_profile(spoilt)
+
+
+def _published() -> dict[str, list[tuple[str, str]]]:
+    """Read the tables of docs/modbus-map.md: for each section, the first two cells of each row."""
+    text = (Path(field_adapters.__path__[0]).parent / "docs" / "modbus-map.md").read_text(encoding="utf-8")
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for part in text.split("\n## ")[1:]:
+        rows = [line.split("|")[1:3] for line in part.splitlines() if line.startswith("| ")]
+        sections[part.split(":", maxsplit=1)[0]] = [(left.strip(), right.strip()) for left, right in rows[1:]]
+    return sections
+
+
+def _places(rows: list[tuple[str, str]]) -> dict[str, Field]:
+    """Read rows such as `26-27, 28-29 | walks, ped_clears` as fields."""
+    found: dict[str, Field] = {}
+    for places, names in rows:
+        for place, name in zip(places.split(", "), names.split(", "), strict=True):
+            first, _, last = place.removeprefix("+").partition("-")
+            found[name] = Field(at=int(first), size=int(last or first) - int(first) + 1)
+    return found
+
+
+def test_the_published_map_is_the_one_that_is_spoken() -> None:
+    """docs/modbus-map.md and the profile name the same registers, and the same reasons to refuse."""
+    profile, published = OURS.profile, _published()
+
+    def bare(fields: Mapping[str, Field]) -> dict[str, Field]:
+        return {name: replace(field, value=None) for name, field in fields.items()}
+
+    assert bare(profile.request.fields) == _places(published["The request"])
+    assert bare(profile.status[0].fields) == _places(published["The status"])
+    assert bare(profile.detectors.fields) == _places(published["Detectors"])
+    assert {str(refusal.code): refusal.words for refusal in Refusal} == dict(published["Refusals"])
+
+
+def test_published_codes_do_not_change() -> None:
+    """A device that was built by the map stays right."""
+    bits = {"CONFLICT_MONITOR": 0, "LAMP": 1, "POWER_RESTARTED": 2, "CLOCK": 3, "PREEMPT": 4, "STOP_TIME": 5, "MANUAL": 6, "DETECTOR": 7}
+    codes = {"MAX_PRESENCE": 2, "NO_ACTIVITY": 3, "OPEN_LOOP": 4, "SHORTED_LOOP": 5, "EXCESSIVE_CHANGE": 6, "WATCHDOG": 7, "ERRATIC": 8}
+
+    assert bits | {"OTHER": 15} == {fault.name: fault.value for fault in CabinetFault}
+    assert codes == {fault.name: fault.value for fault in DetectorFault if fault.value > 1}
+    assert (Display.NORMAL, Display.FLASH, Display.DARK) == DISPLAYS
