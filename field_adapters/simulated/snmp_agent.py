@@ -6,6 +6,7 @@ several parts, and sees only one part of a SET at a time.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -156,7 +157,8 @@ class SnmpAgent(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
         self.dropped = 0
-        """Datagrams that could not be read."""
+        """Datagrams that were not answered: garbage, and whoever is not known."""
+        self._sent = 0
 
     # -----------------------------------------------------------------------------------------------------------------------------
     # On the network
@@ -207,12 +209,14 @@ class SnmpAgent(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, address: Address) -> None:
         """Answer a datagram, or drop it."""
-        if not self._wire.deliver(UDP, address, data):
-            self.dropped += 1
+        before = self._sent
+        self._wire.deliver(UDP, address, data)
         while self._requests:
             self._answer(self._requests.pop())
+        self.dropped += self._sent == before
 
     def _send(self, message: bytes, address: Address) -> None:
+        self._sent += 1
         if self._transport is not None:
             self._transport.sendto(message, tuple(address))
 
@@ -327,7 +331,7 @@ class SnmpAgent(asyncio.DatagramProtocol):
         api.set_varbinds(response, [] if shorn else api.get_varbinds(request.pdu))
 
     def _reply(self, request: _Request, response: Any) -> None:  # noqa: ANN401
-        try:
+        with contextlib.suppress(PySnmpError):  # it could not be written: it counts as not answered
             self._engine.message_dispatcher.return_response_pdu(
                 self._engine,
                 request.messages,
@@ -342,8 +346,6 @@ class SnmpAgent(asyncio.DatagramProtocol):
                 request.state,
                 {},
             )
-        except PySnmpError:
-            self.dropped += 1
 
 
 def _size(pdu: Any) -> int:  # noqa: ANN401

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from field_adapters._errors import CredentialsError, LinkError
-from field_adapters.ntcip_objects import FORCE_OFF, HOLD, OBJECTS, PHASE_GREENS, PHASE_WALK, Instance, NtcipObject, Oid, Syntax, requests
+from field_adapters.ntcip_objects import FORCE_OFF, HOLD, OBJECTS, PHASE_GREENS, PHASE_WALK, Instance, NtcipObject, Syntax, requests
 from field_adapters.simulated.snmp_agent import Right, SnmpAgent, TableStore
 from field_adapters.snmp import (
     Accepted,
@@ -30,7 +30,6 @@ from field_adapters.snmp import (
     OutOfRange,
     PrivProtocol,
     ReadResult,
-    Refusal,
     SnmpTransport,
     Status,
     Ticks,
@@ -45,7 +44,7 @@ from field_adapters.snmp import (
     sorted_out,
 )
 from field_adapters.snmp_manager import PysnmpTransport, SnmpManager
-from tests.field_adapters.snmp_contract import SnmpTransportContract, cabinet_store, soon
+from tests.field_adapters.snmp_contract import SnmpTransportContract, Standing, cabinet_store, soon
 
 T = TypeVar("T")
 
@@ -84,27 +83,8 @@ class TestInMemory(SnmpTransportContract):
         assert (AuthFailure("staged"), AuthFailure("staged"), 0) == (*results, store.values[HOLD.at(1).oid])
 
 
-class Standing:
-    """A store that hands everything to another, so that one agent can stand on many."""
-
-    def __init__(self) -> None:
-        self.on = cabinet_store()
-
-    def read(self, oid: Oid) -> WireValue | None:
-        """Hand it on."""
-        return self.on.read(oid)
-
-    def next(self, oid: Oid) -> Oid | None:
-        """Hand it on."""
-        return self.on.next(oid)
-
-    def write(self, writes: Sequence[tuple[Oid, WireValue]]) -> Refusal | None:
-        """Hand it on."""
-        return self.on.write(writes)
-
-
 class Bench:
-    """One event loop with one agent and one manager on it, for all tests: an engine takes a tenth of a second to make."""
+    """One event loop with one agent and one manager on it, for all tests."""
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
