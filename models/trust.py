@@ -49,8 +49,13 @@ class TrustedKey:
 
     @property
     def id(self) -> str:
-        """What a bundle calls it: the first 16 hexadecimal digits of the SHA-256 of its public half."""
-        return sha256(self.public).hexdigest()[:16]
+        """What a bundle calls it."""
+        return key_id(self.public)
+
+
+def key_id(public: bytes) -> str:
+    """Name a key by its public half: the first 16 hexadecimal digits of the half's SHA-256."""
+    return sha256(public).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

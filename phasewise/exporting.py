@@ -1,14 +1,14 @@
 """`phasewise export`: a trained policy becomes a bundle that a cabinet can run, once it is proved to say the same."""
 
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from math import ceil, isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,14 +24,18 @@ from intersection.config import IntersectionConfig, load
 from intersection.errors import ConfigError, RuntimeFault, UnknownNameError
 from intersection.layout import Layout
 from intersection.observation import ObservationSpec, kind
-from intersection.policy import Policy
-from models.bundle import VERSION, ActionForm, Manifest, ObservationForm, Provenance, Signal, WeightsForm, digest, key_id, probe, seal
-from models.training import trained
-from models.training.export import AGREEMENT, Agreement, Recorder, Recording, compare, layers_of, model_of, seen_in, to_onnx
-from models.training.trained import ENTRY, Description
+from models._network import Network as Rating
+from models.bundle import STREET, digest, probe, seal
+from models.manifest import VERSION, ActionForm, Manifest, ObservationForm, Provenance, Signal, WeightsForm
+from models.onnx_policy import Recorder, Recording
+from models.training.trained import ENTRY, Description, describe
+from models.trust import key_id
 from phasewise import parallel
 from phasewise.console import out
 from phasewise.keys import secret_key
+
+if TYPE_CHECKING:
+    from models.training.export import Agreement
 
 OBSERVATIONS = 10_000
 """How many observations the two networks are compared on."""
@@ -49,17 +53,21 @@ class Episode:
 
     scenario: Scenario
     network: Network
-    make: Callable[[IntersectionConfig], Policy]
-    observation: str
+    weights: bytes
+    described: Description
     seed: int
 
 
 def record(episode: Episode) -> list[Recording]:
     """Run an episode, and give what the policy of each signal was given."""
-    with _simulation(episode.scenario, episode.network, episode.observation) as simulation:
+    known, rating = episode.described, Rating(episode.weights)
+    with _simulation(episode.scenario, episode.network, known.observation) as simulation:
         scale = float(np.random.default_rng(episode.seed).uniform(*SCALES))
         simulation.reset(episode.seed, scale=scale, extra_args=("--random-depart-offset", str(JITTER_S)))
-        recorders = [Recorder(signal.config, episode.make(signal.config), episode.observation) for signal in simulation.signals_of]
+        recorders = [
+            Recorder(signal.config, rating, observation=known.observation, layout=known.layout, period=known.period)
+            for signal in simulation.signals_of
+        ]
         control(simulation, recorders)
         return [recorder.recording for recorder in recorders]
 
@@ -102,8 +110,10 @@ def export_policy(
         UserError: something that was asked for does not exist or fit.
         RuntimeFault: the two networks disagree; nothing was written.
     """
+    from models.training.export import compare, layers_of, model_of, seen_in, to_onnx  # torch, which recording needs not wait for
+
     signing = secret_key(key, passphrase_file)
-    described = trained.describe(policy)
+    described = describe(policy)
     if kind(described.observation).whole_lane:
         raise ConfigError(
             "no cabinet can see that", key="observation", value=described.observation, allowed="a policy that sees area or loops"
@@ -128,13 +138,12 @@ def export_policy(
     decisions = found.duration * TENTHS / described.period * len(wanted)
     first = Split.TRAIN.value[0]
     seeds = tuple(range(first, first + ceil(observations / decisions)))
-    make = partial(trained.make, path=policy.resolve())
-    episodes = [Episode(scenario=found, network=network, make=make, observation=described.observation, seed=seed) for seed in seeds]
+    model = model_of(policy.resolve())
+    weights = to_onnx(layers_of(model))
+    episodes = [Episode(scenario=found, network=network, weights=weights, described=described, seed=seed) for seed in seeds]
     recorded = _recorded(episodes, workers)
     recordings = [_joined([every[at] for every in recorded]) for at in wanted]
 
-    model = model_of(policy.resolve())
-    weights = to_onnx(layers_of(model))
     agreement = compare(model, weights, list(zip(layouts, recordings, strict=True)), described.layout)
     _tell(agreement)
     signed = (now or datetime.now(UTC)).replace(microsecond=0)
@@ -231,11 +240,11 @@ def _layout(whole: IntersectionConfig, seen: IntersectionConfig, described: Desc
     return layout
 
 
-def _tell(agreement: Agreement) -> None:
+def _tell(agreement: "Agreement") -> None:
     """Say how the two networks compare. Raises RuntimeFault where one cannot take the other's place."""
     said = (
         f"{agreement.observations:,} recorded observations: ONNX and torch differ by at most {agreement.difference:.1e}"
-        f" (allowed {AGREEMENT:.0e}), and propose another stage {agreement.other_stages} times"
+        f" (allowed {agreement.allowed:.0e}), and propose another stage {agreement.other_stages} times"
     )
     if not agreement.holds:
         raise RuntimeFault(f"{said}; nothing was written")
@@ -243,14 +252,14 @@ def _tell(agreement: Agreement) -> None:
 
 
 def _say(path: Path, manifest: Manifest, key: str) -> None:
-    use = "may run in a cabinet" if manifest.preset == "street" else f"made with the times of {manifest.preset!r}: no cabinet loads it"
+    use = "may run in a cabinet" if manifest.preset == STREET else f"made with the times of {manifest.preset!r}: no cabinet loads it"
     out.print(
         f"{path.name}: for {len(manifest.signals)} signal(s), {use}; signed by {key}, good until {manifest.expires:%Y-%m-%d}; {path}",
         soft_wrap=True,
     )
 
 
-def _provenance(policy: Path, described: Description, found: Scenario, seeds: tuple[int, ...], agreement: Agreement) -> Provenance:
+def _provenance(policy: Path, described: Description, found: Scenario, seeds: tuple[int, ...], agreement: "Agreement") -> Provenance:
     delay = described.validation_delay_s
     with zipfile.ZipFile(policy) as archive:
         year, month, day, hour, minute, second = archive.getinfo(ENTRY).date_time

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from envs.files import write_atomically, writing
 from envs.scenario import nearest
-from intersection.errors import ConfigError
+from intersection.errors import ConfigError, PhasewiseError
 from models.trust import Trust, TrustedKey, read, to_toml, with_key, without_key
 from phasewise.console import err, out
 
@@ -56,7 +56,11 @@ def new_key(name: str, *, folder: Path, days: int, passphrase_file: Path | None,
     expires = (now or datetime.now(UTC)).replace(microsecond=0) + timedelta(days=days)
     half = TrustedKey(name=name, public=key.public_key().public_bytes_raw(), expires=expires)
     _write_secret(secret, content)
-    write_atomically(public, to_toml(Trust((half,))).encode())
+    try:
+        write_atomically(public, to_toml(Trust((half,))).encode())
+    except PhasewiseError:
+        secret.unlink()
+        raise
     out.print(f"{secret}: the secret half; keep it off the cabinets", soft_wrap=True)
     out.print(f"{public}: the public half, key {half.id}, good until {expires:%Y-%m-%d}; `phasewise keys trust` takes it", soft_wrap=True)
     return secret

@@ -14,7 +14,8 @@ from intersection.errors import ConfigError, UnknownNameError
 from intersection.observation import kind
 from intersection.policy import Policy
 from models import onnx_policy, tuned
-from models.bundle import Manifest, describe
+from models.bundle import describe
+from models.manifest import Manifest
 from models.training import trained
 
 BUNDLE = ".bundle"
@@ -49,7 +50,7 @@ def names() -> tuple[str, ...]:
     return (*(name for name in plugins.names("models") if name not in _NOT_POLICIES), *OUTSIDE)
 
 
-_NOT_POLICIES = frozenset({"bundle", "errors", "onnx_policy", "pretrained", "training", "trust", "tuned"})
+_NOT_POLICIES = frozenset({"bundle", "errors", "manifest", "onnx_policy", "pretrained", "training", "trust", "tuned"})
 
 
 def find(text: str, *, scenario: str, preset: str, observation: str) -> Choice:

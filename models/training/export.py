@@ -14,17 +14,13 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from intersection.config import IntersectionConfig
 from intersection.detection import Values
 from intersection.errors import ConfigError
 from intersection.layout import Layout
-from intersection.observation import Encoder, Observation, ObservationSpec, kind, stage_mask
-from intersection.phase import Tenths
-from intersection.policy import Policy
-from intersection.shield import Proposal
 from models._network import Network
-from models.bundle import Seen
-from models.training.trained import _load
+from models.manifest import Seen
+from models.onnx_policy import Recording
+from models.training.trained import _best, _load
 
 OPSET = 17
 """The version of the ONNX operators, understood by every onnxruntime since 1.12."""
@@ -33,7 +29,10 @@ IR_VERSION = 8
 """The version of the file's form that belongs to it."""
 
 AGREEMENT = 1e-5
-"""The two networks' ratings differ by no more than this on any observation."""
+"""The two networks' ratings differ by no more than this on any observation; of ratings beyond 1, by no more than this share of the largest.
+
+Single precision knows no more: a rating of 100 has a last bit of 8e-6.
+"""
 
 USUAL = 0.999
 """The share of observations in training whose distance counts as usual."""
@@ -43,65 +42,22 @@ NARROWEST = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
-    """What one signal's policy was given in one episode.
-
-    Attributes:
-        vectors: float32, shape (decisions, values), as `encode` made them.
-        open_: bool, shape (decisions, stages), which stages were open.
-        stages: integers, shape (decisions,), which stage the policy proposed.
-    """
-
-    vectors: Values
-    open_: NDArray[np.bool_]
-    stages: NDArray[np.int64]
-
-
-class Recorder:
-    """Notes what a policy is given, and lets it answer."""
-
-    def __init__(self, config: IntersectionConfig, policy: Policy, observation: str) -> None:
-        self._encoder = Encoder([ObservationSpec(config, kind(observation))])
-        self._policy, self._tables = policy, config.tables
-        self._vectors: list[Values] = []
-        self._open: list[list[bool]] = []
-        self._stages: list[int] = []
-
-    @property
-    def period(self) -> Tenths:
-        """The policy's own."""
-        return self._policy.period
-
-    def propose(self, observation: Observation) -> Proposal:
-        """Note the observation, and propose what the policy does."""
-        readings = observation.readings
-        self._vectors.append(self._encoder.encode([observation.state], readings.values, readings.valid)[0].copy())
-        self._open.append(stage_mask(observation.state, self._tables))
-        proposal = self._policy.propose(observation)
-        self._stages.append(-1 if proposal.stage is None else proposal.stage)
-        return proposal
-
-    @property
-    def recording(self) -> Recording:
-        """All that it noted."""
-        return Recording(np.array(self._vectors, np.float32), np.array(self._open, bool), np.array(self._stages, np.int64))
-
-
-@dataclass(frozen=True, slots=True)
 class Agreement:
     """How two networks compare on the same observations."""
 
     observations: int
     difference: float
-    """The largest between two ratings."""
+    """The largest between two ratings; of ratings beyond 1, as a share of the observation's largest."""
 
     other_stages: int
-    """How often the second would have proposed another stage than the first did."""
+    """How often the trained policy would have proposed another stage than the ONNX form did."""
+
+    allowed: float = AGREEMENT
 
     @property
     def holds(self) -> bool:
         """Whether one may take the other's place."""
-        return self.difference <= AGREEMENT and self.other_stages == 0
+        return self.difference <= self.allowed and self.other_stages == 0
 
 
 def model_of(path: Path) -> Any:  # noqa: ANN401  # one of SB3's algorithms
@@ -174,7 +130,7 @@ def _flat(layers: torch.nn.Module) -> Iterator[torch.nn.Module]:
 
 
 def compare(model: Any, weights: bytes, recordings: Sequence[tuple[Layout, Recording]], shared: Layout) -> Agreement:  # noqa: ANN401  # one of SB3's
-    """Let the trained network and its ONNX form answer the same observations.
+    """Let the trained network answer the observations that its ONNX form was given.
 
     Both get them one by one, as in operation: of many rows at a time the sums are formed in another order.
 
@@ -186,18 +142,20 @@ def compare(model: Any, weights: bytes, recordings: Sequence[tuple[Layout, Recor
     """
     layers, network = layers_of(model), Network(weights)
     difference, other, count = 0.0, 0, 0
-    padded = np.zeros((1, shared.size), np.float32)
+    padded, mask = np.zeros((1, shared.size), np.float32), np.zeros(network.outputs, bool)
     for own, recording in recordings:
         places = shared.places(own)
-        padded[:] = 0.0
+        padded[:], mask[:] = 0.0, False
         for vector, open_, stage in zip(recording.vectors, recording.open_, recording.stages.tolist(), strict=True):
             padded[0, places] = vector
+            mask[: len(open_)] = open_
             with torch.no_grad():
-                trained = layers(torch.from_numpy(padded)).numpy()[0]
-            rated = network.rate(padded)[0]
-            apart = float(np.abs(trained - rated).max())
-            difference = max(difference, apart if np.isfinite(apart) else float("inf"))
-            other += stage != int(np.where(open_, rated[: len(open_)], -np.inf).argmax())
+                trained = layers(torch.from_numpy(padded)).numpy()
+            apart = float(np.abs(trained - network.rate(padded)).max() / max(1.0, np.abs(trained).max()))
+            if not np.isfinite(apart):
+                return Agreement(count, float("inf"), other)
+            difference = max(difference, apart)
+            other += stage != _best(model, padded[0], mask)
             count += 1
     return Agreement(count, difference, other)
 
