@@ -391,7 +391,7 @@ class _Conversation:
         if self._answer.done():
             return
         if not trouble:
-            self._finish(_read(self._speech, pdu))
+            self._finish(_read(self._speech, self._pdu, pdu))
         elif trouble.get("errorIndication") in _RESYNCHRONISE and self._discoveries < _DISCOVERIES:
             self._discoveries += 1
             self._send()
@@ -414,8 +414,10 @@ def _written(speech: _Speech, kind: str, values: Sequence[_Sent]) -> Any:  # noq
     return pdu
 
 
-def _read(speech: _Speech, pdu: Any) -> _Outcome:  # noqa: ANN401
+def _read(speech: _Speech, request: Any, pdu: Any) -> _Outcome:  # noqa: ANN401
     api = speech.module.apiPDU
+    if int(api.get_request_id(pdu)) != int(api.get_request_id(request)):
+        return BadAnswer("answers another request")
     return _Reply(
         status=int(api.get_error_status(pdu)),
         index=int(api.get_error_index(pdu, muteErrors=True)),

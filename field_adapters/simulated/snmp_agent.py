@@ -15,7 +15,6 @@ from enum import Enum
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeAlias
 
-from pyasn1.codec.ber import encoder
 from pysnmp.error import PySnmpError
 from pysnmp.proto.api import v1, v2c
 
@@ -239,18 +238,16 @@ class SnmpAgent(asyncio.DatagramProtocol):
         asked: list[_Part] = [(tuple(oid), read_value(value)) for oid, value in api.get_varbinds(request.pdu)]
         outcome = self._carried_out(request, asked)
         response = api.get_response(request.pdu)
-        room = min(request.largest, self._largest)
+        if not isinstance(outcome, Refusal):
+            fitting = _fitting(outcome, min(request.largest, self._largest))
+            if request.pdu.tagSet == _BULK and fitting:
+                outcome = outcome[:fitting]
+            elif fitting < len(outcome):
+                outcome = Refusal(0, Status.TOO_BIG)
         if isinstance(outcome, Refusal):
             self._refuse(request, response, outcome)
         else:
             api.set_varbinds(response, self._written(request, outcome))
-            bulk = request.pdu.tagSet == _BULK
-            while bulk and len(outcome) > 1 and _size(response) > room:
-                outcome = outcome[: len(outcome) * room // (_size(response) + 1) or 1]
-                api.set_varbinds(response, self._written(request, outcome))
-            if _size(response) > room:
-                response = api.get_response(request.pdu)
-                self._refuse(request, response, Refusal(0, Status.TOO_BIG))
         self._reply(request, response)
 
     def _carried_out(self, request: _Request, asked: Sequence[_Part]) -> Sequence[_Found] | Refusal:
@@ -348,8 +345,22 @@ class SnmpAgent(asyncio.DatagramProtocol):
             )
 
 
-def _size(pdu: Any) -> int:  # noqa: ANN401
-    return len(encoder.encode(pdu))
+def _fitting(found: Sequence[_Found], room: int) -> int:
+    """Count the parts that fit into a response of so many octets, at most (BER: each value under a header of 2 to 4 octets)."""
+    used = 32  # the PDU around them
+    for count, (oid, value) in enumerate(found):
+        used += 12 + _octets(oid) + (0 if isinstance(value, _Absent) else _octets(value))
+        if used > room:
+            return count
+    return len(found)
+
+
+def _octets(value: WireValue) -> int:
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, int):
+        return value.bit_length() // 8 + 1
+    return sum(max(1, -(-part.bit_length() // 7)) for part in value)
 
 
 def _is_loopback(host: str) -> bool:

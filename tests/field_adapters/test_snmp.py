@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from field_adapters._errors import CredentialsError, LinkError
@@ -530,7 +530,6 @@ def test_garbled_answers_are_waited_out(bench: Bench, credentials: Credentials) 
     assert [Timeout] * 4 == [type(result) for result in results]
 
 
-@settings(max_examples=100)
 @given(data=st.data())
 def test_no_answer_of_garbage_becomes_a_value(bench: Bench, data: st.DataObject) -> None:
     """A response with octets changed is read only as what it says: a value of the object, a fault, or nothing."""
@@ -579,7 +578,6 @@ WIRE_VALUES: st.SearchStrategy[WireValue | Foreign | None] = st.one_of(
 )
 
 
-@settings(max_examples=500)
 @given(instance=st.sampled_from([instance for syntax in Syntax for instance in instances_of(syntax)]), received=WIRE_VALUES)
 def test_a_judged_value_is_one_that_its_object_can_have(instance: Instance, received: WireValue | Foreign | None) -> None:
     """Whatever comes, what is taken for a value has the object's type and range, and equals what came; all else is a fault."""

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyasn1.codec.ber import decoder, encoder
 from pysnmp.proto.api import v1, v2c
@@ -500,7 +500,6 @@ def test_known_garbage_is_survived(post: Post, garbage: bytes) -> None:
     assert 1 == len(post.answers(GOOD))
 
 
-@settings(max_examples=200)
 @given(garbage=st.binary(max_size=300))
 def test_any_garbage_is_survived(post: Post, garbage: bytes) -> None:
     """Whatever arrives, nothing is raised, and the next message is answered."""
@@ -531,7 +530,6 @@ def flipped(seed: bytes, flips: Sequence[tuple[int, int]], cut: int) -> bytes:
     return bytes(changed[: len(changed) - cut])
 
 
-@settings(max_examples=300)
 @given(seed=st.sampled_from(SEEDS), flips=FLIPS, cut=st.integers(0, 3))
 def test_a_changed_message_is_survived(post: Post, seed: bytes, flips: Sequence[tuple[int, int]], cut: int) -> None:
     """A message with octets changed or cut is answered or dropped; nothing but a byte is ever written."""
@@ -542,7 +540,6 @@ def test_a_changed_message_is_survived(post: Post, seed: bytes, flips: Sequence[
     assert all(type(store.read(instance.oid)) is int and 0 <= cast("int", store.read(instance.oid)) <= 255 for instance in HOLD.groups())
 
 
-@settings(max_examples=300)
 @given(which=st.integers(0, 1), flips=FLIPS, cut=st.integers(0, 3))
 def test_a_changed_message_of_v3_is_survived_and_never_believed(
     recorded: tuple[bytes, list[bytes]], secure: Post, which: int, flips: Sequence[tuple[int, int]], cut: int
