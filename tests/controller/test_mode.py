@@ -171,6 +171,7 @@ def test_every_event_is_answered_in_every_state(state: LadderState) -> None:
         assert sum(after.spent) == sum(state.spent) + 1, name
         assert after.rung is not Mode.FORCED, name
         assert hold(after.rung) <= hold(cap(after, SETTINGS)), name
+        assert {cause.present for cause in after.causes} <= {True, False}, name
         if isinstance(event, Tick):
             assert after.rung in {state.rung, UP.get(state.rung)}, name
         elif not isinstance(event, Checked | Started):

@@ -11,6 +11,7 @@ from controller.events import (
     Event,
     Fault,
     FaultBegan,
+    FaultEnded,
     Flash,
     Free,
     LimitSet,
@@ -64,6 +65,8 @@ def record() -> dict[str, Any]:
 EVENTS = st.one_of(
     st.sampled_from([*START, Stopped(), ReEnabled(operator="Kim", reason="looked"), order(Plan(3)), order(Free()), order(Flash())]),
     st.builds(FaultBegan, st.sampled_from(Fault), st.text(max_size=5)),
+    st.builds(FaultEnded, st.sampled_from([Fault.LINK_LOST, Fault.REBOOTED, Fault.CLOCK_OFF])),
+    st.sampled_from([FaultBegan(Fault.LINK_LOST), FaultBegan(Fault.CLOCK_OFF, "3 s")]),
     st.builds(LimitSet, limit=st.sampled_from([Mode.OFF, Mode.SHADOW, Mode.ADAPTIVE]), operator=st.just("Ida"), reason=st.just("trial")),
     st.just(LockOutCleared(technician="Lee", place=Place.AT_CABINET)),
 )
@@ -85,6 +88,14 @@ def test_every_kind_of_order_outlives_the_daemon(what: Plan | Free | Flash) -> N
     assert state.order == order(what).order
 
     assert state.order == from_dict(to_dict(state, epoch=EPOCH), epoch=EPOCH).order
+
+
+def test_a_fault_that_is_over_stays_over() -> None:
+    """What is no longer seen, but not yet recovered from, is written as such."""
+    state = run(*START, FaultBegan(Fault.LINK_LOST, "10.0.0.7"), FaultEnded(Fault.LINK_LOST))
+
+    assert [False] == [cause["present"] for cause in to_dict(state, epoch=EPOCH)["causes"]]
+    assert state == from_dict(to_dict(state, epoch=EPOCH), epoch=EPOCH)
 
 
 def test_instants_are_written_by_the_wall_clock() -> None:
@@ -114,20 +125,28 @@ def test_a_return_is_remembered() -> None:
         (lambda data: data.update(rungs=1), r"state\.rungs = 1: not known; did you mean 'rung'\?"),
         (lambda data: data.pop("rung"), r"state\.rung = None: missing"),
         (lambda data: data.update(rung="adaptve"), r"state\.rung = 'adaptve': not known; did you mean 'adaptive'\?"),
+        (lambda data: data.update(readiness="?"), r"state\.readiness = '\?': not known; allowed: stopped, unchecked, checked$"),
         (lambda data: data.update(rung="forced"), r"state\.rung = 'forced': an order is no rung"),
         (lambda data: data.update(limit="released"), r"state\.limit = 'released': not a mode to cap at"),
-        (lambda data: data.update(at=1.5), r"state\.at = 1\.5: not a whole number"),
+        (lambda data: data.update(at=1.5), r"state\.at = 1\.5: not a whole number; allowed: a whole number$"),
         (lambda data: data.update(at=True), r"state\.at = True: not a whole number"),
-        (lambda data: data.update(climbing=1), r"state\.climbing = 1: neither true nor false"),
-        (lambda data: data.update(limited_by=None), r"state\.limited_by = None: not a text"),
-        (lambda data: data.update(returns={}), r"state\.returns = \{\}: not a list"),
+        (lambda data: data.update(climbing=1), r"state\.climbing = 1: neither true nor false; allowed: true, false$"),
+        (lambda data: data.update(limited_by=3), r"state\.limited_by = 3: not a text; allowed: a text$"),
+        (lambda data: data.update(returns={}), r"state\.returns = \{\}: not a list; allowed: a list$"),
         (lambda data: data.update(returns=["x"]), r"state\.returns\[0\] = 'x': not a whole number"),
         (lambda data: data.update(spent=[]), r"state\.spent = \[\]: not an object"),
-        (lambda data: data["spent"].update(off=-1), r"state\.spent\.off = -1: a time cannot be negative"),
+        (
+            lambda data: data["spent"].update(off=-1),
+            r"state\.spent\.off = -1: a time cannot be negative; allowed: 0 or more tenths of a second$",
+        ),
+        (lambda data: data["spent"].update(off="x"), r"state\.spent\.off = 'x': not a whole number"),
         (lambda data: data["spent"].update(flash=1), r"state\.spent\.flash = 1: not known"),
         (lambda data: data["causes"][0].update(fault="policy lat"), r"state\.causes\[0\]\.fault = .*did you mean 'policy late'"),
         (lambda data: data["causes"][0].update(fault=["policy late"]), r"state\.causes\[0\]\.fault = .*not known"),
-        (lambda data: data["causes"][0].update(mild=True), r"state\.causes\[0\]\.mild = True: not known"),
+        (
+            lambda data: data["causes"][0].update(mild=True),
+            r"state\.causes\[0\]\.mild = True: not known; allowed: fault, since, detail, present, latched$",
+        ),
         (lambda data: data["causes"].append(data["causes"][0]), r"state\.causes = .*: a fault stands twice"),
         (lambda data: data["order"].update(forever=True), r"state\.order\.forever = True: not known"),
         (
@@ -143,7 +162,10 @@ def test_a_return_is_remembered() -> None:
         (lambda data: data["order"].update(what={"plan": 3, "free": True}), r"state\.order\.what = .*: not an order"),
         (lambda data: data["order"].update(what={"free": True, "plan": 3}), r"state\.order\.what = .*: not an order"),
         (lambda data: data["order"].update(what={"free": False}), r"state\.order\.what = .*: not an order"),
-        (lambda data: data["order"].update(what="free"), r"state\.order\.what = 'free': not an order"),
+        (
+            lambda data: data["order"].update(what="free"),
+            r"state\.order\.what = 'free': not an order; allowed: a plan's number, free, or flash$",
+        ),
         (lambda data: data["order"].update(operator=""), r"order\.operator = ''"),
     ],
 )
