@@ -42,7 +42,7 @@ from pymodbus.pdu.register_message import (
 from pymodbus.transaction import TransactionManager
 from pymodbus.transport import CommParams, CommType
 
-from field_adapters._modbus_errors import LinkClosed
+from field_adapters._modbus_errors import LinkClosed, UnreviewedError
 from field_adapters.modbus_map import Answer, Cause, Cells, Failure, RequestBlock
 from field_adapters.modbus_profile import Block, Table
 from intersection.errors import ConfigError
@@ -153,7 +153,10 @@ class ModbusLink:
 
         Raises:
             LinkClosed: the link has been closed.
+            UnreviewedError: it is no request block, but something that looks like one.
         """
+        if type(block) is not RequestBlock:  # a subclass could hold cells that no rule has seen
+            raise UnreviewedError(f"a link writes request blocks, not {block!r}")
         return await self._within(self._budget.deadline, lambda: self._wire.write(block))
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from field_adapters._modbus_errors import LinkClosed
+from field_adapters._modbus_errors import LinkClosed, UnreviewedError
 from field_adapters.modbus_link import Budget, ExceptionCode, ModbusLink, RegisterBank, Wire, Written
 from field_adapters.modbus_map import Cause, Cells, Failure, GoTo, Heartbeat, RegisterMap, Release, RequestBlock
 from field_adapters.modbus_profile import Block, Table, load_profile
@@ -237,5 +237,22 @@ class LinkContract:
             await link.close()
             with pytest.raises(LinkClosed):
                 await link.read(block(Table.INPUT, 0, 1))
+
+        self.run(body)
+
+    def test_what_only_looks_like_a_request_is_not_written(self) -> None:
+        """A subclass with cells of its own does not pass."""
+
+        class Forged(RequestBlock):
+            cells = (0xFFFF,) * 13  # type: ignore[assignment]  # that is the point
+
+        good = request()
+        forged = Forged(map=good.map, request=good.request, seen=good.seen, sequence=9, now=good.now)
+
+        async def body(link: ModbusLink, peer: Peer, bank: Bank) -> None:
+            with pytest.raises(UnreviewedError, match="request blocks"):
+                await link.write(forged)
+
+            assert [] == bank.written
 
         self.run(body)

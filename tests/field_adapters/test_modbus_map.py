@@ -269,15 +269,10 @@ def test_a_vendor_says_less_and_what_it_does_not_say_is_none() -> None:
     found = status(COILS)
 
     assert (Interval.YELLOW_CHANGE, Interval.RED, Interval.GREEN, Interval.RED) == found.vehicles
-    assert (1, (1, 0b0100), None, None, None, None, None) == (
-        found.stage,
-        found.echo,
-        found.watchdog,
-        found.acknowledged,
-        found.clock,
-        found.pedestrians,
-        found.calls,
-    )
+    silent = (found.target, found.plan, found.watchdog, found.acknowledged, found.refusal, found.clock, found.pedestrians, found.calls)
+
+    assert (1, (1, 0b0100), frozenset()) == (found.stage, found.echo, found.faults)
+    assert (None,) * 8 == silent
     assert status(COILS, greens=0, reds=0b1110).stage is None
 
 
