@@ -244,7 +244,7 @@ class LinkContract:
         """A subclass with cells of its own does not pass."""
 
         class Forged(RequestBlock):
-            cells = (0xFFFF,) * 13  # type: ignore[assignment]  # that is the point
+            cells = (0xFFFF,) * 13
 
         good = request()
         forged = Forged(map=good.map, request=good.request, seen=good.seen, sequence=9, now=good.now)
