@@ -1,5 +1,6 @@
 """Reads a register map: data in `profiles/*.toml`, described in docs/modbus-map.md, where each value lies, and what it may be."""
 
+import struct
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -158,15 +159,26 @@ class Profile:
     detectors: DetectorPages
 
 
-def crc16(cells: Sequence[int]) -> int:
-    """Compute the CRC-16 of Modbus (Serial Line 1.02, appendix B) over registers, the high byte of each first."""
+def _remainder(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ 0xA001 if byte & 1 else byte >> 1
+    return byte
+
+
+_REMAINDERS = tuple(_remainder(byte) for byte in range(256))
+
+
+def crc16_of_bytes(data: bytes) -> int:
+    """Compute the CRC-16 of Modbus (Serial Line 1.02, appendix B)."""
     crc = 0xFFFF
-    for cell in cells:
-        for byte in cell.to_bytes(2, "big"):
-            crc ^= byte
-            for _ in range(8):
-                crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+    for byte in data:
+        crc = crc >> 8 ^ _REMAINDERS[crc & 0xFF ^ byte]
     return crc
+
+
+def crc16(cells: Sequence[int]) -> int:
+    """Compute the CRC-16 of Modbus over registers, the high byte of each first."""
+    return crc16_of_bytes(struct.pack(f">{len(cells)}H", *cells))
 
 
 def value_of(cells: Sequence[int], field: Field, *, bits: bool) -> int:

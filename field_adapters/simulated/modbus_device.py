@@ -19,7 +19,7 @@ from cryptography import x509
 
 from field_adapters.modbus_link import ExceptionCode, RegisterBank, SerialLine
 from field_adapters.modbus_map import DISPLAYS, CabinetFault, DetectorFault, DetectorValue, Program, Refusal, RegisterMap, is_newer
-from field_adapters.modbus_profile import LARGEST_WORD, Block, Mode, Profile, Table, crc16
+from field_adapters.modbus_profile import LARGEST_WORD, Block, Mode, Profile, Table, crc16, crc16_of_bytes
 from intersection import machine
 from intersection.config import IntersectionConfig
 from intersection.detection import empty_readings
@@ -417,12 +417,7 @@ def take_rtu(frame: bytes, unit: int) -> bytes | None:
 
 
 def _crc_bytes(frame: bytes) -> bytes:
-    crc = 0xFFFF
-    for byte in frame:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
-    return struct.pack("<H", crc)
+    return struct.pack("<H", crc16_of_bytes(frame))
 
 
 ROLE = x509.ObjectIdentifier("1.3.6.1.4.1.50316.802.1")

@@ -44,7 +44,7 @@ from field_adapters.modbus_map import (
     is_newer,
     next_sequence,
 )
-from field_adapters.modbus_profile import Field, Mode, Table, crc16, load_profile, parse_profile
+from field_adapters.modbus_profile import Field, Mode, Table, crc16, crc16_of_bytes, load_profile, parse_profile
 from intersection.config import parse
 from intersection.errors import ConfigError, UnknownNameError
 from intersection.shield import Command
@@ -231,8 +231,9 @@ def test_a_sequence_is_newer_by_the_shorter_way_round(sequence: int, than: int, 
 
 
 def test_the_crc_is_the_one_of_modbus() -> None:
-    """The example of a request that is found in every handbook: 11 03 00 6B 00 03, followed by 76 87, the low byte first."""
+    """The request of every handbook, 11 03 00 6B 00 03, is followed by 76 87, the low byte first; nine digits give its check value."""
     assert 0x8776 == crc16([0x1103, 0x006B, 0x0003])
+    assert 0x4B37 == crc16_of_bytes(b"123456789")
 
 
 # --- statuses ----------------------------------------------------------------------------------------------------------------------
