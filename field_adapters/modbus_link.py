@@ -170,9 +170,11 @@ class ModbusLink:
             raise LinkClosed("this link has been closed")
         asked = False
         try:
-            async with asyncio.timeout(seconds), self._order:
+            async with asyncio.timeout(seconds) as limit, self._order:
                 asked = True
                 answer = await ask()
+                if limit.expired() or _is_cancelled():  # a connection that is being made may answer a cancellation with an error
+                    raise asyncio.CancelledError
         except TimeoutError:
             if asked:
                 self._wire.drop()
@@ -184,6 +186,11 @@ class ModbusLink:
         if isinstance(answer, Failure) and answer.cause is not Cause.EXCEPTION:
             self._wire.drop()
         return answer
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class VirtualWire:

@@ -543,3 +543,37 @@ def test_a_link_that_waits_for_its_turn_keeps_its_deadline() -> None:
 
     assert isinstance(answer, Failure)
     assert written <= 1
+
+
+class Stubborn(VirtualWire):
+    """Answers a cancellation with a failure, as a connection does that is being made."""
+
+    async def read(self, table: Table, address: int, count: int) -> Answer:
+        """Wait, and give a failure in the end."""
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return Failure(Cause.DISCONNECTED)
+        return Failure(Cause.GARBAGE)
+
+
+def test_a_wire_cannot_swallow_the_end_of_its_time() -> None:
+    """Time that is out is time that is out."""
+
+    async def whole() -> Answer:
+        return await ModbusLink(Stubborn(Bank()), Budget(deadline=0.05, retries=0)).read(WORD)
+
+    assert Failure(Cause.TIMED_OUT, "50 ms") == asyncio.run(whole())
+
+
+def test_a_wire_cannot_swallow_a_cancellation() -> None:
+    """Whoever is cancelled ends."""
+
+    async def whole() -> None:
+        asked = asyncio.create_task(ModbusLink(Stubborn(Bank()), Budget(deadline=5.0)).read(WORD))
+        await asyncio.wait([asked], timeout=0.02)
+        asked.cancel()
+        await asked
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(whole())
