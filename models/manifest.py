@@ -227,7 +227,7 @@ def decoded(content: bytes) -> Manifest:
         manifest = _built(Manifest, document)
         if manifest.encoded() != content:
             raise ValueError("it is not in canonical form")
-    except (TypeError, KeyError, OverflowError, RecursionError) as cause:
+    except (OverflowError, RecursionError) as cause:
         raise ValueError(f"it cannot be read: {cause}") from cause
     return manifest
 
@@ -251,7 +251,7 @@ def _built(cls: type[T], value: object) -> T:
     """Build a dataclass from what JSON held: every field, no other, each of its declared type.
 
     Raises:
-        ValueError, TypeError: it does not fit.
+        ValueError: it does not fit.
     """
     hints = get_type_hints(cls)
     names = [entry.name for entry in fields(cls)]  # type: ignore[arg-type]  # every class passed is a dataclass

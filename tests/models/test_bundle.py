@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,6 +198,7 @@ def test_a_bundle_is_an_archive_that_anybody_can_open(tmp_path: Path) -> None:
         assert archive.testzip() is None
         assert [name.decode() for name in NAMES] == archive.namelist()
         assert WEIGHTS == archive.read("policy.onnx")
+        assert {(1980, 1, 1, 0, 0, 0)} == {entry.date_time for entry in archive.infolist()}
 
 
 def test_loading_needs_neither_torch_nor_onnx_nor_pickle(tmp_path: Path) -> None:
@@ -299,6 +301,15 @@ def test_every_refusal_is_staged() -> None:
     assert set(Refusal.__args__) == {refusal for refusal, _, _ in REFUSED}
 
 
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    """What is too large is refused by its size alone."""
+    path = tmp_path / "huge.bundle"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+    assert TooLarge(1 << 40) == load(path, trusted=Trust(), config=WHOLE, street=True, now=NOW)
+
+
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     """A path that never ends is refused at once."""
     os.mkfifo(tmp_path / "pipe")
@@ -306,7 +317,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert isinstance(load(tmp_path / "pipe", trusted=Trust(), config=WHOLE, street=True, now=NOW), NotABundle)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_corrupted_bytes_are_always_refused(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever happens to the file, it is a refusal: never an exception, and never a bundle that runs."""
@@ -323,7 +334,7 @@ def test_corrupted_bytes_are_always_refused(tmp_path: Path, data: st.DataObject)
     assert found.reason
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=300), street=st.booleans())
 def test_what_was_never_a_bundle_is_refused(tmp_path: Path, content: bytes, street: bool) -> None:
     """Any bytes at all are refused, and by the simulation too."""
@@ -341,7 +352,7 @@ json_values = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_manifest_of_anything_is_refused_even_if_it_is_signed(tmp_path: Path, data: st.DataObject) -> None:
     """Whoever holds a key can sign nonsense: a value of another kind, anywhere in the manifest, brings no exception."""
@@ -360,7 +371,7 @@ def test_a_manifest_of_anything_is_refused_even_if_it_is_signed(tmp_path: Path, 
     assert isinstance(found, Bundle | Refusal)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_weights_of_anything_are_refused_or_run_even_if_they_are_signed(tmp_path: Path, data: st.DataObject) -> None:
     """A network that was damaged before it was signed brings no exception."""
@@ -371,6 +382,51 @@ def test_weights_of_anything_are_refused_or_run_even_if_they_are_signed(tmp_path
     found = loaded(tmp_path, seal(MANIFEST, bytes(weights), KEY))
 
     assert isinstance(found, Bundle | WrongWeights | WrongShapes)
+
+
+RANGES = {"low": [0.0], "high": [1.0], "mean": [0.5], "scale": [0.5], "usual": 1.0, "count": 1}
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "words"),
+    [
+        (("signals",), [], "made for no signal"),
+        (("signals", 0, "seen"), RANGES, "ranges that do not fit the layout"),
+        (("signals", 0, "seen", "low"), [0.0], "different lengths"),
+        (("signals", 0, "seen", "usual"), 0.0, "not positive"),
+        (("signals", 0, "seen", "scale", 0), 0, "not positive"),
+        (("signals", 0, "seen", "mean", 0), 1e300, "no observation has"),
+        (("signals", 0, "seen", "mean", 0), 10**400, "cannot be read"),
+        (("signals", 0, "layout", "stages"), 0, "layout.stages"),
+        (("observation", "size"), SHARED.size + 1, "does not fit the layout"),
+        (("action", "period"), 0, "nobody can take"),
+        (("action", "epoch"), 50, "nobody can take"),
+        (("action", "epoch"), -1, "nobody can take"),
+        (("action", "stages"), 0, "nobody can take"),
+        (("action", "stages"), True, "stages is of another type"),
+        (("action", "stages"), 5.0, "stages is of another type"),
+        (("action", "kind"), "cycle", "nobody can take"),
+        (("action", "more"), 1, "ActionForm has other fields"),
+        (("signed",), "2026-06-01T12:00:00", "no time zone"),
+        (("expires",), "0001-01-01T00:00:00+23:59", "cannot be read"),
+        (("expires",), "2027-06-01T12:00:00+00:00", "canonical"),
+        (("provenance", "versions", "torch"), 2, "versions is of another type"),
+        (("provenance",), None, "Provenance has other fields"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_refused(where: tuple[Any, ...], value: object, words: str, tmp_path: Path) -> None:
+    """Every value has its type and its range, and says so, whoever signed it."""
+    document: Any = json.loads(MANIFEST.encoded())
+    node = document
+    for step in where[:-1]:
+        node = node[step]
+    node[where[-1]] = value
+    manifest = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+    found = loaded(tmp_path, pack(Parts(manifest, KEY.sign(b"phasewise bundle\n" + manifest), WEIGHTS)))
+
+    assert isinstance(found, NotABundle)
+    assert words in found.reason
 
 
 def test_a_manifest_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
@@ -428,6 +484,15 @@ def test_different_configurations_have_different_digests() -> None:
     assert len(every) == len({digest(config) for config in every})
 
 
+def test_what_a_policy_does_not_see_changes_nothing_of_the_probe() -> None:
+    """The same observation comes from the whole file as from a simulation's; from another order of detectors another one."""
+    loops = crossing(*LOOPS)
+
+    assert probe(WHOLE, "loops") == probe(loops, "loops")
+    assert probe(WHOLE, "area") == probe(SEEN, "area")
+    assert probe(loops, "loops") != probe(replace(loops, detectors=loops.detectors[1:]), "loops")
+
+
 def test_the_digest_is_the_same_everywhere() -> None:
     """It is part of every bundle that was ever written: another value would make all of them useless."""
     assert digest(parse(GOOD)) == "60dd99d002f676fb5171273217ac78f96e1ca901b6cf2f535d7402be43f6ead1"
@@ -462,6 +527,15 @@ def test_the_policy_tells_how_strange_an_observation_is(tmp_path: Path) -> None:
     assert strange is not None
     assert (0.0, 0) == usual
     assert (3 + 3, True) == (strange.outside, strange.distance > 1.0)
+
+
+def test_what_lies_beyond_the_range_is_counted_on_both_sides() -> None:
+    """A value counts as outside when it is further out than the margin, above or below."""
+    seen = Seen(count=10, low=(0.3, 0.3), high=(0.6, 0.6), mean=(0.5, 0.5), scale=(0.1, 0.1), usual=2.0)
+    cases = {(0.5, 0.5): 0, (0.26, 0.64): 0, (0.24, 0.5): 1, (0.5, 0.66): 1, (0.0, 1.0): 2}
+
+    assert list(cases.values()) == [seen.departure(np.array(vector, np.float32)).outside for vector in cases]
+    assert seen.departure(np.array([0.7, 0.7], np.float32)).distance == pytest.approx(1.0)
 
 
 def _narrow() -> Seen:

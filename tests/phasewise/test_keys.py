@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from intersection.errors import ConfigError, RuntimeFault, UserError
-from models.trust import LARGEST, Trust, TrustedKey, key_id, read, to_toml
+from models.trust import LARGEST, Trust, TrustedKey, key_id, read, to_toml, without_key
 from phasewise.__main__ import run
 from phasewise.keys import list_keys, new_key, revoke_key, secret_key, state_of, trust_keys
 
@@ -182,6 +182,16 @@ def test_a_revoked_key_stays_revoked() -> None:
         trust_keys(Path("city.pub"), trusted=Path("trusted.toml"))
 
     assert once == revoke_key("city", trusted=Path("trusted.toml"), reason="again") == read(Path("trusted.toml"))
+
+
+def test_a_revocation_keeps_its_date() -> None:
+    """Whoever revokes a key again changes nothing."""
+    trust = Trust((TrustedKey(name="city", public=bytes(32), expires=NOW),))
+
+    once = without_key(trust, "city", now=NOW, reason="lost")
+
+    assert NOW == once.keys[0].revoked
+    assert once == without_key(once, "city", now=NOW + timedelta(days=1), reason="again")
 
 
 def test_a_list_hands_its_revocations_on() -> None:
