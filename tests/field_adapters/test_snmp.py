@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pysnmp.proto.api import v2c
 
 from field_adapters._errors import CredentialsError, LinkError
 from field_adapters.ntcip_objects import FORCE_OFF, HOLD, OBJECTS, PHASE_GREENS, PHASE_WALK, Instance, NtcipObject, Syntax, requests
@@ -43,7 +45,7 @@ from field_adapters.snmp import (
     judged,
     sorted_out,
 )
-from field_adapters.snmp_manager import PysnmpTransport, SnmpManager
+from field_adapters.snmp_manager import PysnmpTransport, SnmpManager, _Conversation
 from tests.field_adapters.snmp_contract import SnmpTransportContract, Standing, cabinet_store, soon
 
 T = TypeVar("T")
@@ -459,6 +461,37 @@ def test_a_read_that_is_cancelled_leaves_nothing_behind(bench: Bench) -> None:
             return await link.get([PHASE_GREENS.at(1)], soon())
 
     assert Values({PHASE_GREENS.at(1): 34}, {}, {}) == bench.run(work())
+
+
+def test_a_message_without_an_answer_leaves_nothing_behind(bench: Bench) -> None:
+    """After any number of messages that nobody answered, the engine holds none of them."""
+
+    async def work(link: SnmpTransport) -> list[ReadResult]:
+        now = asyncio.get_running_loop().time
+        return [await link.get([PHASE_GREENS.at(1)], now() + 0.001) for _ in range(10)]
+
+    results = bench.asked(Listener(), work)
+    gc.collect()
+
+    assert {Timeout} == {type(result) for result in results}
+    assert [] == [held for held in gc.get_objects() if isinstance(held, _Conversation)]
+
+
+def test_an_answer_to_another_request_is_none(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that proves itself, and answers by the number of another request, is not believed."""
+    reply = bench.agent._reply
+
+    def misnumbered(request: Any, response: Any) -> None:  # noqa: ANN401  as the agent has it
+        v2c.apiPDU.set_request_id(response, 1)
+        reply(request, response)
+
+    monkeypatch.setattr(bench.agent, "_reply", misnumbered)
+
+    async def work() -> ReadResult:
+        async with bench.linked(cabinet_store(), USER) as link:
+            return await link.get([PHASE_GREENS.at(1)], soon())
+
+    assert BadAnswer("answers another request") == bench.run(work())
 
 
 def test_closing_wakes_whoever_waits(bench: Bench) -> None:

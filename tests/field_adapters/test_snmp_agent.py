@@ -18,7 +18,7 @@ from pysnmp.proto.api import v1, v2c
 from field_adapters._errors import LinkError
 from field_adapters._pysnmp import read_value, written_value
 from field_adapters.ntcip_objects import ASC, HOLD, PHASE_GREENS, SYSTEM_DESCRIPTION, Oid
-from field_adapters.simulated.snmp_agent import Right, SnmpAgent, TableStore
+from field_adapters.simulated.snmp_agent import Right, SnmpAgent, TableStore, _Request
 from field_adapters.snmp import (
     AuthProtocol,
     Counter,
@@ -448,6 +448,17 @@ def test_an_error_of_the_store_is_seen_and_survived() -> None:
 def test_who_is_not_known_gets_no_answer(post: Post) -> None:
     """A message of an unknown community is met with silence."""
     assert [] == post.answers(written(v2c, "get", [(PHASE_GREENS.at(1).oid, None)], community="guess"))
+
+
+@pytest.mark.parametrize(("level", "status"), [(1, Status.AUTHORIZATION_ERROR), (2, Status.AUTHORIZATION_ERROR), (3, None)])
+def test_a_user_without_privacy_is_refused(post: Post, level: int, status: Status | None) -> None:
+    """Should pysnmp ever let a user of v3 by without authentication and privacy, the agent does not."""
+    pdu = v2c.GetRequestPDU()
+    request = _Request(3, 3, b"supervisor", level, b"", b"", 1, pdu, 1472, 0)
+
+    outcome = post.agent._carried_out(request, [(PHASE_GREENS.at(1).oid, None)])
+
+    assert status == (outcome.status if isinstance(outcome, Refusal) else None)
 
 
 # ---------------------------------------------------------------------------------------------------------------------------------
