@@ -126,6 +126,7 @@ def export_policy(
         raise UnknownNameError("preset", described.preset, PRESETS)
     network = network_of(found, PRESETS[described.preset])
     wanted = range(len(network.signals))
+    imported = [signal.config for signal in _simulation(found, network, described.observation).signals_of]
     if config is not None:
         own = _standing(config, network)
         at = next(at for at, signal in enumerate(network.signals) if signal.id == own.id)
@@ -133,7 +134,7 @@ def export_policy(
         wanted = range(at, at + 1)
     simulation = _simulation(found, network, described.observation)
     pairs = [(network.signals[at].config, simulation.signals_of[at].config) for at in wanted]
-    layouts = [_layout(*pair, described) for pair in pairs]
+    layouts = [_layout(network.signals[at].config, imported[at], described) for at in wanted]
 
     decisions = found.duration * TENTHS / described.period * len(wanted)
     first = Split.TRAIN.value[0]
@@ -201,8 +202,15 @@ def _standing(path: Path, network: Network) -> SumoSignal:
         own = read_signal(path)
         if own.id not in known:
             raise ConfigError("the scenario has no such signal", source=str(path), key="sumo.id", value=own.id, allowed=", ".join(known))
+        if not _same_street(known[own.id].config, config):
+            raise ConfigError("its phases or stages are not those that the policy knows", source=str(path), allowed="other times only")
         return own
-    alike = [signal for signal in network.signals if _same_street(signal.config, config)]
+    detectors = {detector.id for detector in config.detectors}
+    alike = [
+        signal
+        for signal in network.signals
+        if _same_street(signal.config, config) and detectors == {detector.id for detector in signal.config.detectors}
+    ]
     if len(alike) != 1:
         raise ConfigError(
             f"{len(alike)} signals of the scenario have its phases and detectors",
@@ -213,27 +221,30 @@ def _standing(path: Path, network: Network) -> SumoSignal:
 
 
 def _same_street(one: IntersectionConfig, other: IntersectionConfig) -> bool:
-    """Tell whether two configurations have the same groups, stages and detectors, whatever their times."""
-    streets = [
-        ([group.number for group in each.tables.groups], [stage.phases for stage in each.stages], {d.id for d in each.detectors})
-        for each in (one, other)
-    ]
+    """Tell whether two configurations have the same groups and stages in the same order, whatever their times."""
+    streets = [([group.number for group in each.tables.groups], [stage.phases for stage in each.stages]) for each in (one, other)]
     return streets[0] == streets[1]
 
 
-def _layout(whole: IntersectionConfig, seen: IntersectionConfig, described: Description) -> Layout:
-    """Lay out a signal's observation, which must be the same from the whole configuration as from what a simulation gives.
+def _layout(config: IntersectionConfig, imported: IntersectionConfig, described: Description) -> Layout:
+    """Lay out a signal's observation, whose detectors must stand in the order in which the policy was trained with them.
+
+    Args:
+        config: what the bundle is made for.
+        imported: the signal as simulations know it.
+        described: the policy.
 
     Raises:
-        ConfigError: it is not, or the policy was trained for smaller signals.
+        ConfigError: they do not, or the policy was trained for smaller signals.
     """
-    field, simulated = (ObservationSpec(config, kind(described.observation)) for config in (whole, seen))
-    if field.detectors != simulated.detectors:
+    field, trained = (ObservationSpec(each, kind(described.observation)) for each in (config, imported))
+    own, known = ([detector.id for detector in spec.detectors] for spec in (field, trained))
+    if own != known:
         raise ConfigError(
-            f"signal {whole.name!r}: its detectors stand in another order than the policy knows",
+            f"signal {config.name!r}: its detectors stand in another order than the policy knows, or are others",
             key="detector",
-            value=[detector.id for detector in field.detectors],
-            allowed=f"{[detector.id for detector in simulated.detectors]}",
+            value=own,
+            allowed=str(known),
         )
     layout = Layout.of(field)
     described.layout.places(layout)

@@ -262,7 +262,7 @@ def test_a_bundle_is_made_for_a_file(folder: Path) -> None:
     """An approved intersection.toml gets its own bundle, which a cabinet loads with that file, and with no other."""
     [path] = write_network(network_of(find("good.sumocfg"), STREET), folder / "signals")
     proposed = load(path)
-    path.write_text(to_toml(replace(proposed, approved=True)))  # by an agency, that knows nothing of SUMO
+    path.write_text(to_toml(replace(proposed, approved=True, extensions={})))  # by an agency, that knows nothing of SUMO
     approved = load(path)
     policy = untrained(folder / "street.zip", description(proposed))
     keys, now = read(folder / "trusted.toml"), NOW + timedelta(days=9)
@@ -344,12 +344,18 @@ def test_a_bundle_of_another_street_cannot_be_evaluated(folder: Path) -> None:
         ({"scenario": "resco:cologne9"}, "did you mean 'resco:cologne"),
         ({"config": Path("other.toml")}, "0 signals of the scenario have its phases and detectors"),
         ({"config": Path("elsewhere.toml")}, "no such signal"),
+        ({"config": Path("shuffled.toml")}, "another order than the policy knows"),
+        ({"config": Path("turned.toml")}, "not those that the policy knows"),
     ],
 )
 def test_an_export_that_cannot_be_says_why(changes: dict[str, Any], words: str, folder: Path) -> None:
     """A key, a file or a scenario that is missing or foreign is named before anything is simulated."""
     (folder / "other.toml").write_text(to_toml(crossing(*AREA, *BUTTON)))
     [path] = write_network(network_of(find("good.sumocfg"), STREET), folder / "signals")
+    (folder / "shuffled.toml").write_text(to_toml(replace(load(path), detectors=load(path).detectors[::-1])))
+    table = path.read_text().replace(to_toml(replace(load(path), extensions={})), "")
+    turned = replace(load(path), stages=load(path).stages[::-1], extensions={})
+    (folder / "turned.toml").write_text(to_toml(turned) + table)
     (folder / "elsewhere.toml").write_text(path.read_text().replace('id = "B"', 'id = "Z"'))
 
     with pytest.raises((ConfigError, LookupError), match=words):
