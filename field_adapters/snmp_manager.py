@@ -157,8 +157,10 @@ class SnmpManager:
 
         Raises:
             CredentialsError: another cabinet knows this user by another pass phrase, and no engine ids tell them apart.
-            LinkError: the host cannot be found.
+            LinkError: the host cannot be found, or the manager is not open.
         """
+        if self._housekeeping is None:
+            raise LinkError(f"{host}:{port} cannot be reached: the manager is not open")
         self._links = [link for link in self._links if link.open]
         speech = self._introduced(credentials)
         if isinstance(credentials, Community):
@@ -399,8 +401,7 @@ class _Conversation:
             self._finish(_failure(trouble))
 
     def _finish(self, outcome: _Outcome) -> None:
-        if not self._answer.done():
-            self._answer.set_result(outcome)
+        self._answer.set_result(outcome)
 
 
 def _written(speech: _Speech, kind: str, values: Sequence[_Sent]) -> Any:  # noqa: ANN401

@@ -120,6 +120,15 @@ def test_every_object_has_a_sensible_range() -> None:
         assert (entry.oid[: len(ASC)] == ASC) != (entry.name in ("sysDescr", "sysUpTime", "globalTime")), entry
 
 
+def test_objects_are_shown_by_their_names() -> None:
+    """What is logged of an object and of an instance is what the standard calls it."""
+    assert ("phaseControlGroupHold", "phaseControlGroupHold.2", "splitTime.3.12") == (
+        repr(HOLD),
+        repr(HOLD.at(2)),
+        str(SPLIT_TIME.at(3, 12)),
+    )
+
+
 @pytest.mark.parametrize(
     ("entry", "rows"),
     [

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pysnmp.error import PySnmpError
 from pysnmp.proto.api import v2c
 
 from field_adapters._errors import CredentialsError, LinkError
@@ -45,7 +46,7 @@ from field_adapters.snmp import (
     judged,
     sorted_out,
 )
-from field_adapters.snmp_manager import PysnmpTransport, SnmpManager, _Conversation
+from field_adapters.snmp_manager import PysnmpTransport, SnmpManager, _Conversation, _failure
 from tests.field_adapters.snmp_contract import SnmpTransportContract, Standing, cabinet_store, soon
 
 T = TypeVar("T")
@@ -189,6 +190,12 @@ def test_a_version_without_privacy_is_refused_unless_someone_decided_for_it(vers
         Community(name="public", version=version)
 
     assert f"SNMP {version.value} has neither authentication nor privacy" in str(raised.value)
+
+
+def test_a_community_has_a_name() -> None:
+    """The empty community is no community."""
+    with pytest.raises(CredentialsError, match="a community has a name"):
+        Community(name="", version=Version.V2C, insecure=True)
 
 
 @pytest.mark.parametrize(
@@ -475,6 +482,60 @@ def test_a_message_without_an_answer_leaves_nothing_behind(bench: Bench) -> None
 
     assert {Timeout} == {type(result) for result in results}
     assert [] == [held for held in gc.get_objects() if isinstance(held, _Conversation)]
+
+
+def test_the_first_of_two_answers_counts(bench: Bench) -> None:
+    """Where both sendings of a message are answered at once, one answer is taken, and the link goes on."""
+    held: list[bytes] = []
+
+    class Late(Listener):
+        def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+            held.append(data)
+            if len(held) == 2 and self.transport is not None:
+                for request in held:
+                    self.transport.sendto(v2c_response(request, lambda whole: whole), address)
+
+    async def work(link: SnmpTransport) -> ReadResult:
+        return await link.get([PHASE_GREENS.at(1)], asyncio.get_running_loop().time() + 0.2)
+
+    result = bench.asked(Late(), work)
+
+    assert (Values({}, {}, {PHASE_GREENS.at(1): WrongType("NULL")}), 2) == (result, len(held))
+
+
+def test_a_message_that_cannot_be_written_is_a_failure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the engine on the way out is told like one on the way in."""
+
+    def fail(*_: object) -> None:
+        raise PySnmpError("no")
+
+    monkeypatch.setattr(bench.manager._engine.message_dispatcher, "send_pdu", fail)
+
+    async def work(link: SnmpTransport) -> ReadResult:
+        return await link.get([PHASE_GREENS.at(1)], soon())
+
+    assert BadAnswer("the message could not be written: no") == bench.asked(Listener(), work)
+
+
+def test_a_manager_that_is_not_open_links_to_nobody() -> None:
+    """Before it is opened and after it is closed, a manager has no links to give."""
+
+    async def work() -> None:
+        manager = SnmpManager()
+        for _ in range(2):
+            with pytest.raises(LinkError, match="the manager is not open"):
+                await manager.connect("127.0.0.1", 1610, USER)
+            async with manager:
+                pass
+            manager.close()
+
+    asyncio.run(work())
+
+
+def test_a_report_is_told_in_its_words() -> None:
+    """What an engine reports and we do not know by name is passed on; a report without words is one all the same."""
+    assert BadAnswer("a report without words") == _failure({})
+    assert BadAnswer("odd") == _failure({"errorIndication": "odd"})
 
 
 def test_an_answer_to_another_request_is_none(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -423,6 +423,16 @@ def test_an_answer_that_is_too_long_says_so(version: str, parts: int) -> None:
     assert (Status.TOO_BIG, 0, parts) == (*answer[:2], len(answer.found))
 
 
+def test_a_walk_steps_over_an_object_that_has_gone() -> None:
+    """An object that is named as the next but has no value any more is passed over."""
+    store = cabinet_store()
+    del store.values[HOLD.at(1).oid]
+
+    answer = Post(store).ask("v2c", "next", (HOLD.oid, None))
+
+    assert [(HOLD.at(2).oid, 0)] == answer.found
+
+
 def test_an_error_of_the_store_is_seen_and_survived() -> None:
     """A defect of the store is raised to whoever delivers the datagram, and the next message is answered."""
 
@@ -594,6 +604,12 @@ def test_it_listens_on_this_machine_only(host: str) -> None:
         SnmpAgent(cabinet_store(), host=host)
 
     assert SnmpAgent(cabinet_store(), host=host, anywhere=True).dropped == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_has_many_names(host: str) -> None:
+    """Every address of this machine alone is one to listen on."""
+    assert SnmpAgent(cabinet_store(), host=host).dropped == 0
 
 
 def test_a_port_that_is_taken_is_an_error() -> None:
