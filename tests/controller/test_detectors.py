@@ -374,6 +374,7 @@ LEFT = {4}
         ([detector("a", DetectorKind.ADVANCE), detector("b")], "a", {}, set()),
         ([detector("a", DetectorKind.ADVANCE), detector("b", DetectorKind.AREA)], "a", {}, set()),
         ([detector("a", DetectorKind.ADVANCE), detector("b", DetectorKind.STOP_BAR, 2)], "a", {1: Recall.MINIMUM}, set()),
+        ([detector("a", DetectorKind.ADVANCE), detector("b", DetectorKind.PUSH_BUTTON)], "a", {1: Recall.MINIMUM}, set()),
         ([detector("a", DetectorKind.ADVANCE), detector("b")], "ab", {1: Recall.MAXIMUM}, set()),
         ([detector("b"), detector("a", DetectorKind.ADVANCE)], "ab", {1: Recall.MAXIMUM}, set()),
         ([detector("a"), detector("b")], "a", {1: Recall.MAXIMUM}, set()),
@@ -541,3 +542,8 @@ def test_a_limit_out_of_range_is_refused(key: str, value: float) -> None:
     """The message names the key, the value and what is allowed."""
     with pytest.raises(ConfigError, match=rf"detectors\.{key} = .*allowed"):
         Limits(**{key: value})  # type: ignore[arg-type]  # the keys differ in their types
+
+
+def test_limits_may_lie_at_their_bounds() -> None:
+    """What is allowed is allowed with its ends."""
+    assert (1, 0.0, 1.0) == (Limits(clean=1).clean, Limits(share=0.0).share, Limits(ratio=1.0).ratio)

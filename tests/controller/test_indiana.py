@@ -75,7 +75,7 @@ def test_the_log_tells_every_lamp_at_every_tenth(config: IntersectionConfig, ran
     tables = config.tables
     fine = coarse = start(tables, 0, 0)
     reel = Reel(fine, tables)
-    for turn, _ in zip(turns(random, config), range(20), strict=False):
+    for turn, _ in zip(turns(random, config), range(12), strict=False):
         lasts = random.randint(1, tables.min_dwell)
         verdict = review(turn.proposal or Proposal(), fine, tables)
         command = None if isinstance(verdict, Refused) else verdict.command

@@ -360,6 +360,28 @@ def test_beyond_the_bound_the_oldest_are_lost_and_the_gap_is_written() -> None:
     assert (5, (Restored("the disk does not keep up", 5),)) == (journal.lost, journal.told())
 
 
+def test_a_full_memory_disk_takes_what_fits() -> None:
+    """As a real one does, it may hold a part of what it could not take."""
+    disk = MemoryDisk({"a": b"12"}, capacity=3)
+    with pytest.raises(OSError, match="No space left"):
+        disk.append("b", b"34")
+
+    assert {"a": b"12", "b": b"3"} == disk.files
+
+
+def test_a_disk_that_does_not_keep_up_is_told_early() -> None:
+    """Long before a record is lost: when a tenth of what may wait does."""
+    journal = Journal(MemoryDisk(), Limits(waiting=100))
+    for record in ALL + ALL[:4]:
+        journal.append(record)
+
+    assert () == journal.told()
+
+    journal.append(ALL[0])
+
+    assert ((Failing("the disk does not keep up"),), 0) == (journal.told(), journal.lost)
+
+
 class Stuck(MemoryDisk):
     """A disk that hangs until it is let go."""
 

@@ -186,3 +186,8 @@ def test_settings_out_of_range_are_refused(key: str, value: int) -> None:
     """The message names the key, the value and what is allowed."""
     with pytest.raises(ConfigError, match=rf"ticker\.{key} = {value}: .*allowed"):
         TickerSettings(**{key: value})
+
+
+def test_settings_may_lie_at_their_bounds() -> None:
+    """A ticker may beat every tenth of a second and tell any lag at all."""
+    assert Lag(1, 1, 0) == run(FakeClock(oversleep=1), 2, settings=TickerSettings(period=1, bound=0))[1].event
