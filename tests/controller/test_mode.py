@@ -32,6 +32,7 @@ from controller.events import (
 )
 from controller.mode import (
     HOUR,
+    Cause,
     LadderSettings,
     LadderState,
     Objection,
@@ -254,7 +255,7 @@ def test_our_plan_is_bounded_in_time() -> None:
 
     assert Mode.FIXED_TIME is before.mode
     assert Mode.RELEASED is after.mode
-    assert {Fault.POLICY_HUNG, Fault.FIXED_TIME_OVER} == {cause.fault for cause in after.causes}
+    assert [Cause(fault=Fault.POLICY_HUNG, since=1_000, present=True), Cause(fault=Fault.FIXED_TIME_OVER, since=bound)] == [*after.causes]
 
 
 # ---------------------------------------------------------------------------------------------------------------------- the way up
@@ -288,6 +289,19 @@ def test_the_way_back_takes_its_wait_at_every_step(fault: Fault, wait: int, coun
     assert [Mode.RELEASED, Mode.FIXED_TIME, Mode.FIXED_TIME, Mode.ADAPTIVE] == modes
     assert () == state.causes
     assert counted == len(state.returns)
+
+
+def test_a_fault_on_the_way_up_begins_another_way_up() -> None:
+    """What fails again under our plan counts as a second return; one that goes through is counted once, and is then over."""
+    wait = SETTINGS.clean_time
+    state = run(began(Fault.REQUEST_REFUSED), state=ADAPTIVE)
+    state = step(state, TICK, 1_000 + wait, SETTINGS)
+    assert (Mode.FIXED_TIME, True, (1_000 + wait,)) == (state.mode, state.climbing, state.returns)
+    state = step(state, began(Fault.POLICY_LATE), 1_100 + wait, SETTINGS)
+    assert not state.climbing
+    state = step(state, TICK, 1_100 + 2 * wait, SETTINGS)
+
+    assert (Mode.ADAPTIVE, False, (1_000 + wait, 1_100 + 2 * wait)) == (state.mode, state.climbing, state.returns)
 
 
 def test_the_longest_wait_of_several_faults_holds() -> None:
@@ -461,7 +475,8 @@ def test_the_ladder_climbs_beneath_an_order() -> None:
 
 def test_flash_does_not_end_by_itself() -> None:
     """It lasts for days, although the cabinet says that it flashes; it ends by withdrawal, and then the flash is a fault like any."""
-    state = step(STATES["forced to flash"], TICK, 1_000_000, SETTINGS)
+    state = run(FLASH, began(Fault.FLASH), state=ADAPTIVE)
+    state = step(state, TICK, 1_000_000, SETTINGS)
 
     assert Mode.FORCED is state.mode
     assert Mode.RELEASED is step(state, WITHDRAWN, 1_000_000, SETTINGS).mode
@@ -597,6 +612,33 @@ def test_a_daemon_that_died_comes_back_released_and_waits() -> None:
     state = step(state, TICK, 5_010 + 2 * SETTINGS.clean_time, SETTINGS)
 
     assert (Mode.ADAPTIVE, 1) == (state.mode, len(state.returns))
+
+
+def test_a_daemon_that_dies_again_and_again_is_told_once() -> None:
+    """The last death counts, its way up is another one, and the clean minutes run from the check."""
+    state = step(run(Started(), Checked(), state=ADAPTIVE, now=5_000), TICK, 5_000 + SETTINGS.clean_time, SETTINGS)
+    assert (Mode.FIXED_TIME, True) == (state.mode, state.climbing)
+    state = run(Started(), state=state, now=9_000)
+    assert (False, [Cause(fault=Fault.DAEMON_DIED, since=9_000)]) == (state.climbing, [*state.causes])
+    state = step(state, Checked(), 9_500, SETTINGS)
+    assert 9_500 == state.clean_since
+
+    assert Mode.RELEASED is step(state, TICK, 9_499 + SETTINGS.clean_time, SETTINGS).mode
+    assert Mode.FIXED_TIME is step(state, TICK, 9_500 + SETTINGS.clean_time, SETTINGS).mode
+
+
+def test_a_latch_keeps_its_age_over_a_restart() -> None:
+    """The operator reads since when the street has been without us."""
+    state = run(Stopped(), Started(), state=run(began(Fault.REBOOTED, "at 4:12"), state=ADAPTIVE), now=7_000)
+
+    assert (Cause(fault=Fault.REBOOTED, since=1_000, detail="at 4:12", latched=True),) == state.causes
+
+
+def test_a_new_daemon_permits_nothing() -> None:
+    """It is off and stopped, without a past."""
+    expected = LadderState(at=1_000, since=1_000, clean_since=1_000, rung=Mode.OFF, readiness=Readiness.STOPPED)
+
+    assert expected == initial(1_000)
 
 
 def test_a_daemon_that_was_stopped_goes_straight_in() -> None:
