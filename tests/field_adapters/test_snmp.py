@@ -481,7 +481,7 @@ def test_a_message_without_an_answer_leaves_nothing_behind(bench: Bench) -> None
     gc.collect()
 
     assert {Timeout} == {type(result) for result in results}
-    assert [] == [held for held in gc.get_objects() if isinstance(held, _Conversation)]
+    assert [] == [held for held in gc.get_objects() if type(held) is _Conversation]
 
 
 def test_the_first_of_two_answers_counts(bench: Bench) -> None:

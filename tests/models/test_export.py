@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -378,3 +381,10 @@ def test_what_no_cabinet_sees_is_not_exported(folder: Path) -> None:
 def test_a_whole_export_needs_ten_thousand_observations() -> None:
     """That is what the command records, and no option makes it fewer."""
     assert 10_000 == exporting.OBSERVATIONS
+
+
+def test_what_runs_a_bundle_reports_to_nobody(tmp_path: Path) -> None:
+    """Importing the runtime leaves no session file, which is what its telemetry begins with."""
+    subprocess.run([sys.executable, "-c", "import onnxruntime"], check=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+
+    assert [] == list(tmp_path.iterdir())
