@@ -3,8 +3,7 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -178,26 +177,14 @@ def _simulate(run: Run, folder: Path) -> _Seen:
         backend=run.backend,
     ) as simulation:
         simulation.recording = {} if run.series else None
-        with _translating(simulation):
-            simulation.reset(run.seed, scale=run.scale, extra_args=extra, additional_files=(recorder,), **records)
-            verdicts = control(simulation, [run.make(signal.config) for signal in simulation.signals_of])
+        simulation.reset(run.seed, scale=run.scale, extra_args=extra, additional_files=(recorder,), **records)
+        verdicts = control(simulation, [run.make(signal.config) for signal in simulation.signals_of])
         session_options = simulation.session.options if simulation.session else ()
         return _Seen(
             verdicts=verdicts,
             stages=tuple(item for items in (simulation.recording or {}).values() for item in items),
             options=_repeatable(session_options, folder),
         )
-
-
-@contextmanager
-def _translating(simulation: Simulation) -> Iterator[None]:
-    """Let whatever SUMO raises in the block be a SimulationError, from the session's start on."""
-    try:
-        yield
-    except Exception:
-        # The block begins before there is a session; only now is it known who can read what SUMO said.
-        with simulation.session.translating() if simulation.session else nullcontext():
-            raise
 
 
 def control(simulation: Simulation, policies: Sequence[Policy], *, until: Tenths | None = None, tick: Tenths | None = None) -> Counter[str]:
@@ -215,14 +202,15 @@ def control(simulation: Simulation, policies: Sequence[Policy], *, until: Tenths
     periods = [policy.period for policy in policies]
     tick = tick or min(periods, default=end - simulation.now)
     counts: Counter[str] = Counter()
-    while simulation.now < end:
-        since = simulation.now - simulation.begun
-        proposals = [
-            policy.propose(Observation(simulation.signals[at].state, simulation.readings(at))) if since % period == 0 else None
-            for at, (policy, period) in enumerate(zip(policies, periods, strict=True))
-        ]
-        verdicts = simulation.advance(proposals, min(simulation.now + tick, end))
-        counts.update(reason_of(verdict) for verdict in verdicts if verdict is not None)
+    with simulation.translating():
+        while simulation.now < end:
+            since = simulation.now - simulation.begun
+            proposals = [
+                policy.propose(Observation(simulation.signals[at].state, simulation.readings(at))) if since % period == 0 else None
+                for at, (policy, period) in enumerate(zip(policies, periods, strict=True))
+            ]
+            verdicts = simulation.advance(proposals, min(simulation.now + tick, end))
+            counts.update(reason_of(verdict) for verdict in verdicts if verdict is not None)
     return counts
 
 

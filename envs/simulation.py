@@ -4,10 +4,11 @@ This is the one loop that everything in `envs/` stands on: the Gymnasium, Pettin
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from envs.detector_faults import DetectorFaults, Faulty
 from envs.errors import SimulationError
@@ -18,28 +19,14 @@ from envs.sumo_network import Network, Segment, SumoSignal
 from envs.sumo_session import Backend, SumoSession
 from intersection.detection import DetectorKind, Readings
 from intersection.errors import ConfigError
-from intersection.machine import advance, next_change, place_calls, start
+from intersection.machine import Lamps, advance, lamps, next_change, place_calls, start
 from intersection.phase import Tenths
 from intersection.shield import Amended, Granted, Proposal, Refused, Verdict, due, review, settled_until
-from intersection.state import FOREVER, NEVER, NO_STAGE, IntersectionState
-from intersection.tables import Tables, bits
+from intersection.state import FOREVER, NO_STAGE, IntersectionState
+from intersection.tables import Tables
 
 TENTHS = 10
 """Tenths of a second in a second."""
-
-
-class Lamps(NamedTuple):
-    """All that the letters of a signal depend on; groups as masks."""
-
-    stage: int
-    ended: int
-    """The greens of the stage that ended with the running transition."""
-
-    yellow: int
-    """Those of them in yellow change."""
-
-    walking: int
-    ped_clearing: int
 
 
 @dataclass(slots=True)
@@ -49,7 +36,7 @@ class Signal:
     sumo: SumoSignal
     tables: Tables
     state: IntersectionState
-    letters: dict[Lamps, str] = field(default_factory=dict)
+    letters: dict[tuple[int, Lamps], str] = field(default_factory=dict)
     """The state strings that were shown before."""
 
     shown: str = ""
@@ -175,11 +162,15 @@ class Simulation:
             self.session = SumoSession.start(self.scenario, seed=seed, backend=self.backend, gui=self.gui, **changes)
         else:
             self.session.load(seed=seed, **changes)
-        api = self.session.api
-        self._show_letters = api.trafficlight.setRedYellowGreenState
-        self.sensors.bind(self.session)
+        with self.session.translating():
+            self._begin(self.session, seed)
+
+    def _begin(self, session: SumoSession, seed: int) -> None:
+        """Take hold of a simulation that has just started."""
+        self._show_letters = session.api.trafficlight.setRedYellowGreenState
+        self.sensors.bind(session)
         self.faulty = Faulty(self.faults, self.sensors, seed) if self.faults else None
-        self.now = self.begun = round(self.session.now * TENTHS)
+        self.now = self.begun = round(session.now * TENTHS)
         self.signals = []
         for signal in self.signals_of:
             tables = signal.config.tables
@@ -188,6 +179,12 @@ class Simulation:
             self.recording = {signal.id: [] for signal in self.signals_of}
         self._show_all()
         self.read(0)
+
+    def translating(self) -> AbstractContextManager[None]:
+        """Let whatever SUMO raises in the block be a SimulationError. Raises SimulationError where no episode has begun."""
+        if self.session is None:
+            raise SimulationError("no episode has begun, or the simulation was closed; reset it first")
+        return self.session.translating()
 
     def advance(self, proposals: Sequence[Proposal | None], until: Tenths) -> list[Verdict | None]:
         """Put proposals to the gate and let time pass, then read the detectors.
@@ -289,10 +286,10 @@ class Simulation:
         return event
 
     def _show(self, signal: Signal) -> None:
-        key = lamps(signal.state, signal.tables)
+        key = signal.state.stage, lamps(signal.state, signal.tables)
         letters = signal.letters.get(key)
         if letters is None:
-            letters = signal.letters[key] = spell(signal.sumo, key)
+            letters = signal.letters[key] = spell(signal.sumo, *key)
         if letters != signal.shown:
             signal.shown = letters
             self._show_letters(signal.sumo.id, letters)
@@ -326,42 +323,23 @@ def first_stage(signal: SumoSignal, now: Tenths) -> int:
     return next(at for at, stage in enumerate(signal.config.stages) if stage.name == name)
 
 
-def lamps(state: IntersectionState, tables: Tables) -> Lamps:
-    """Say what a signal shows, no finer than its letters need."""
-    yellow = walking = clearing = 0
-    for group in bits(state.clearing):
-        if state.now < state.left + tables.groups[group].yellow:
-            yellow |= 1 << group
-    if tables.pedestrians:
-        for group in bits(tables.pedestrians):
-            walked = state.walked[group]
-            if walked != NEVER:
-                timing = tables.groups[group]
-                if state.now < walked + timing.walk:
-                    walking |= 1 << group
-                elif state.now < walked + timing.pedestrian_time:
-                    clearing |= 1 << group
-    return Lamps(state.stage, state.clearing, yellow, walking, clearing)
-
-
-def spell(signal: SumoSignal, shown: Lamps) -> str:
+def spell(signal: SumoSignal, stage: int, shown: Lamps) -> str:
     """Write what the lamps of a signal show in SUMO's letters, one a link.
 
     A pedestrian clearance is a `y` on its crossing: SUMO 1.28 lets nobody begin to cross on it (measured), and who crosses goes on.
     """
     tables = signal.config.tables
-    green = tables.green[shown.stage] & ~shown.ended
     letters = ["s" if link in signal.stop_links else "r" for link in range(signal.link_count)]
     for link, letter in signal.fixed.items():
         letters[link] = letter
     for group, links in enumerate(signal.links):
         bit = 1 << group
         if not tables.groups[group].vehicle:
-            letter = "G" if shown.walking & bit else "y" if shown.ped_clearing & bit else ""
-        elif green & bit:
-            letter = "G" if tables.protected[shown.stage] & bit else "g"
+            letter = "G" if shown.walks & bit else "y" if shown.ped_clears & bit else ""
+        elif shown.greens & bit:
+            letter = "G" if tables.protected[stage] & bit else "g"
         else:
-            letter = "y" if shown.yellow & bit else ""
+            letter = "y" if shown.yellows & bit else ""
         if letter:
             for link in links:
                 letters[link] = letter

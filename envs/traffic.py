@@ -5,7 +5,7 @@ The Gymnasium, PettingZoo and vector environments only give this their interface
 
 import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from math import isfinite
@@ -15,7 +15,6 @@ import numpy as np
 
 from envs.actions._base import ActionKind
 from envs.detector_faults import DetectorFaults
-from envs.errors import SimulationError
 from envs.measuring import Meter, sensors_for
 from envs.rewards._base import PerSignal, RewardSpec
 from envs.scenario import Scenario, check_routes, find
@@ -270,7 +269,7 @@ class Traffic:
         simulation.reset(seed, scale=scale, begin=begin, **options)
         duration = self.options.duration
         self.end = simulation.end if duration is None else min(simulation.now + round(duration * TENTHS), simulation.end)
-        with self._translating():
+        with self.simulation.translating():
             self.meter.reset()
             self.measures = self.before = self.meter.measure()
         self.elapsed = 0.0
@@ -289,7 +288,7 @@ class Traffic:
         simulation = self.simulation
         now = simulation.now
         until = min(now + self.action.duration(self.period), self.end)
-        with self._translating():
+        with simulation.translating():
             if not self._others and not self.action.insists:
                 script, period = self.action.script, self.period
                 verdicts = simulation.advance(
@@ -334,12 +333,6 @@ class Traffic:
         if until > began:
             values[self._passages], values[self._presence] = passed, occupied / (until - began)
         return told
-
-    def _translating(self) -> AbstractContextManager[None]:
-        """Let whatever SUMO raises in the block be a SimulationError."""
-        if self.simulation.session is None:
-            raise SimulationError("no episode has begun, or the simulation was closed; reset it first")
-        return self.simulation.session.translating()
 
     def rewards(self) -> PerSignal:
         """Give every agent's reward for the last decision."""

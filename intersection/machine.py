@@ -4,6 +4,8 @@
 nothing happens but the passing of time.
 """
 
+from typing import NamedTuple
+
 from intersection.phase import Tenths
 from intersection.shield import Amended, Command, Proposal, due, review, settled_until, walk_fits
 from intersection.state import (
@@ -137,6 +139,31 @@ def next_change(state: IntersectionState, tables: Tables) -> Tenths:
                     if state.now < end < change:
                         change = end
     return change
+
+
+class Lamps(NamedTuple):
+    """The groups that show each indication, as masks; the others show red and don't walk."""
+
+    greens: int
+    yellows: int
+    walks: int
+    ped_clears: int
+
+
+def lamps(state: IntersectionState, tables: Tables) -> Lamps:
+    """Say which groups show what, in normal operation."""
+    yellows = walks = ped_clears = 0
+    for group in bits(state.clearing):
+        if state.now < state.left + tables.groups[group].yellow:
+            yellows |= 1 << group
+    if tables.pedestrians:
+        for group in bits(tables.pedestrians):
+            walked, timing = state.walked[group], tables.groups[group]
+            if walked != NEVER and state.now < walked + timing.walk:
+                walks |= 1 << group
+            elif walked != NEVER and state.now < walked + timing.pedestrian_time:
+                ped_clears |= 1 << group
+    return Lamps(tables.green[state.stage] & ~state.clearing, yellows, walks, ped_clears)
 
 
 def phase_states(state: IntersectionState, tables: Tables) -> tuple[PhaseState, ...]:

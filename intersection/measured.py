@@ -8,9 +8,10 @@ than it must; nothing is ever taken to have been served that was not.
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from intersection.machine import lamps, start
 from intersection.phase import Tenths
 from intersection.state import FOREVER, FREE, NEVER, NO_STAGE, Display, IntersectionState
-from intersection.tables import Tables, bits
+from intersection.tables import Tables
 
 
 class Report(NamedTuple):
@@ -123,44 +124,16 @@ def _mask(instants: tuple[Tenths, ...]) -> int:
 
 def _unknown(report: Report, tables: Tables) -> IntersectionState:
     """Make the state before the first poll: nothing has begun, nothing waits."""
-    never = (NEVER,) * tables.size
-    return IntersectionState(
-        now=report.now,
-        stage=NO_STAGE,
-        arrived=report.now,
-        target=NO_STAGE,
-        left=NEVER,
-        arrives=FOREVER,
-        clearing=0,
-        began=never,
-        ended=never,
-        called=never,
-        ped_called=never,
-        walked=never,
-        calls=0,
-        ped_calls=0,
-        oldest=FOREVER,
-        pattern=FREE,
-        display=Display.NORMAL,
-    )
+    return start(tables, 0, report.now)._replace(stage=NO_STAGE, began=(NEVER,) * tables.size)
 
 
 def reported(state: IntersectionState, tables: Tables) -> Report:
     """Say what the machine shows, as a cabinet would report it."""
-    yellows = walks = ped_clears = 0
-    for group in bits(state.clearing):
-        if state.now < state.left + tables.groups[group].yellow:
-            yellows |= 1 << group
-    for group in bits(tables.pedestrians):
-        walked, timing = state.walked[group], tables.groups[group]
-        if walked != NEVER and state.now < walked + timing.walk:
-            walks |= 1 << group
-        elif walked != NEVER and state.now < walked + timing.pedestrian_time:
-            ped_clears |= 1 << group
+    greens, yellows, walks, ped_clears = lamps(state, tables)
     return Report(
         now=state.now,
         stage=state.stage,
-        greens=tables.green[state.stage] & ~state.clearing,
+        greens=greens,
         yellows=yellows,
         walks=walks,
         ped_clears=ped_clears,

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from intersection import plugins
 from intersection.config import IntersectionConfig
 from intersection.detection import Channel, Detector, Readings, Values
+from intersection.machine import lamps
 from intersection.observations._base import ObservationKind
 from intersection.phase import Tenths
 from intersection.shield import ready
 from intersection.state import FOREVER, NEVER, NO_STAGE, Display, IntersectionState
-from intersection.tables import Tables, bits
+from intersection.tables import Tables
 
 ELAPSED_SCALE: Tenths = 1200
 """Elapsed times are told as a share of two minutes, and no more than 1."""
@@ -218,18 +219,12 @@ class Encoder:
 
     def _indications(self, at: int, state: IntersectionState) -> Values:
         """Look up the part of the vector that only depends on what the lamps show."""
-        tables, now = self.specs[at].config.tables, state.now
-        yellow = walking = 0
-        for group in bits(state.clearing):
-            if now < state.left + tables.groups[group].yellow:
-                yellow |= 1 << group
-        for group in bits(tables.pedestrians):
-            if state.walked[group] != NEVER and now < state.walked[group] + tables.groups[group].pedestrian_time:
-                walking |= 1 << group
-        key = (state.stage, state.target, state.clearing, yellow, walking)
+        tables = self.specs[at].config.tables
+        green, yellow, walks, ped_clears = lamps(state, tables)
+        walking = walks | ped_clears
+        key = (state.stage, state.target, green, yellow, walking)
         shown = self._memo[at].get(key)
         if shown is None:
-            green = tables.green[state.stage] & ~state.clearing
             stage = state.stage if state.target == NO_STAGE else state.target
             shown = self._memo[at][key] = np.array(
                 [float(each == stage) for each in range(len(tables.stages))]

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
 
+from intersection.machine import lamps
 from intersection.phase import Tenths
 from intersection.shield import ready
 from intersection.state import NO_STAGE, IntersectionState
-from intersection.tables import Tables, bits
+from intersection.tables import Tables
 
 
 class Step(IntEnum):
@@ -110,5 +111,5 @@ def _step(transition: Transition, seen: Seen) -> Step:
 
 def seen(state: IntersectionState, tables: Tables) -> Seen:
     """Say what the machine shows, as a cabinet would report it."""
-    yellows = sum(1 << group for group in bits(state.clearing) if state.now < state.left + tables.groups[group].yellow)
-    return Seen(state.now, tables.green[state.stage] & ~state.clearing, yellows)
+    shown = lamps(state, tables)
+    return Seen(state.now, shown.greens, shown.yellows)

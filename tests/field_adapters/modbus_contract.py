@@ -1,6 +1,7 @@
 """What every wire to a Modbus device promises. A new wire inherits `LinkContract` and says how a peer of it is made."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -66,14 +67,12 @@ def request(vendor: str = "phasewise_v1", sequence: int = 9) -> RequestBlock:
     return RequestBlock(map=to, request=GoTo(Heartbeat(Command(1, 0, 0), 100, 5), 300), seen=seen, sequence=sequence, now=101)
 
 
-class LinkContract:
+class LinkContract(ABC):
     """Inherited by the tests of each wire."""
 
-    can_be_cut = True
-
+    @abstractmethod
     def peer(self, bank: RegisterBank) -> AbstractAsyncContextManager[Peer]:
         """Make a device over a bank, and a wire to it."""
-        raise NotImplementedError
 
     def run(self, body: Callable[[ModbusLink, Peer, Bank], Awaitable[None]], budget: Budget | None = None) -> None:
         """Run a test's body with a link to a fresh device."""
@@ -183,26 +182,6 @@ class LinkContract:
 
         self.run(body, Budget(deadline=DEADLINE, retries=0))
 
-    def test_a_cut_connection_is_a_failure_and_heals_by_itself(self) -> None:
-        """While nobody is there a read fails, fast; once somebody is, the next read works."""
-        if not self.can_be_cut:
-            pytest.skip("this wire knows no connection")
-
-        async def body(link: ModbusLink, peer: Peer, bank: Bank) -> None:
-            before = await link.read(block(Table.INPUT, 1, 1))
-            await peer.cut()
-            began = monotonic()
-            gone = [await link.read(block(Table.INPUT, 1, 1)) for _ in range(2)]
-            took = monotonic() - began
-            await peer.mend()
-            after = await link.read(block(Table.INPUT, 1, 1))
-
-            assert [Cause.DISCONNECTED] * 2 == [answer.cause for answer in gone if isinstance(answer, Failure)]
-            assert took < 1.0
-            assert Cells((60_007,)) == before == after
-
-        self.run(body)
-
     def test_questions_asked_at_once_get_each_their_answer(self) -> None:
         """A link asks one thing at a time."""
 
@@ -254,5 +233,27 @@ class LinkContract:
                 await link.write(forged)
 
             assert [] == bank.written
+
+        self.run(body)
+
+
+class ConnectionContract(LinkContract):
+    """Inherited beyond that by wires that have a connection to lose."""
+
+    def test_a_cut_connection_is_a_failure_and_heals_by_itself(self) -> None:
+        """While nobody is there a read fails, fast; once somebody is, the next read works."""
+
+        async def body(link: ModbusLink, peer: Peer, bank: Bank) -> None:
+            before = await link.read(block(Table.INPUT, 1, 1))
+            await peer.cut()
+            began = monotonic()
+            gone = [await link.read(block(Table.INPUT, 1, 1)) for _ in range(2)]
+            took = monotonic() - began
+            await peer.mend()
+            after = await link.read(block(Table.INPUT, 1, 1))
+
+            assert [Cause.DISCONNECTED] * 2 == [answer.cause for answer in gone if isinstance(answer, Failure)]
+            assert took < 1.0
+            assert Cells((60_007,)) == before == after
 
         self.run(body)

@@ -1,6 +1,7 @@
 """What every `SnmpTransport` promises. An implementation's test class says how to open a link to a store, and inherits the rest."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, TypeVar
@@ -120,15 +121,15 @@ def soon() -> float:
     return asyncio.get_running_loop().time() + PATIENCE
 
 
-class SnmpTransportContract:
+class SnmpTransportContract(ABC):
     """The promises."""
 
     refuses_with: ClassVar[Mapping[str, Status]]
     """What the link's version says to: an object that is not there to be written, and a value that is wrong."""
 
+    @abstractmethod
     def opened(self, store: TableStore) -> AbstractAsyncContextManager[SnmpTransport]:
         """Open a link to a store."""
-        raise NotImplementedError
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to the end what a test does."""

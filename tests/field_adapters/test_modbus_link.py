@@ -37,7 +37,7 @@ from field_adapters.modbus_map import Answer, Cause, Cells, Failure
 from field_adapters.modbus_profile import Table
 from field_adapters.simulated.modbus_device import ROLE, ModbusServer, role_of
 from intersection.errors import ConfigError
-from tests.field_adapters.modbus_contract import Bank, LinkContract, Peer, block, request
+from tests.field_adapters.modbus_contract import Bank, ConnectionContract, LinkContract, Peer, block, request
 
 WORD = block(Table.INPUT, 0, 1)
 
@@ -82,7 +82,7 @@ class ServedPeer:
         await self.server.listen(port=self.server.port, context=self.context)
 
 
-class TestVirtual(LinkContract):
+class TestVirtual(ConnectionContract):
     """The in-memory twin."""
 
     def peer(self, bank: RegisterBank) -> AbstractAsyncContextManager[Peer]:
@@ -95,7 +95,7 @@ class TestVirtual(LinkContract):
         return made()
 
 
-class TestTcp(LinkContract):
+class TestTcp(ConnectionContract):
     """Modbus TCP on loopback."""
 
     def peer(self, bank: RegisterBank) -> AbstractAsyncContextManager[Peer]:
@@ -110,7 +110,7 @@ class TestTcp(LinkContract):
         return made()
 
 
-class TestTls(LinkContract):
+class TestTls(ConnectionContract):
     """Modbus TCP Security on loopback, each side with a certificate."""
 
     @pytest.fixture(autouse=True)
@@ -132,8 +132,6 @@ class TestTls(LinkContract):
 
 class TestSerial(LinkContract):
     """Modbus RTU over a pseudo-terminal."""
-
-    can_be_cut = False
 
     def peer(self, bank: RegisterBank) -> AbstractAsyncContextManager[Peer]:
         """Serve one end of a pseudo-terminal."""
