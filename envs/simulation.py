@@ -115,7 +115,7 @@ class Simulation:
         self._loops = any(kind in LOOPS for kind in sensors)
         self._folder: TemporaryDirectory[str] | None = None
         for signal in self.signals_of:
-            _check_steps(signal, self._step)
+            check_steps(signal, self._step)
 
     @property
     def end(self) -> Tenths:
@@ -289,7 +289,7 @@ class Simulation:
         key = signal.state.stage, lamps(signal.state, signal.tables)
         letters = signal.letters.get(key)
         if letters is None:
-            letters = signal.letters[key] = spell(signal.sumo, *key)
+            letters = signal.letters[key] = spell(signal.sumo, signal.tables.protected[signal.state.stage], key[1])
         if letters != signal.shown:
             signal.shown = letters
             self._show_letters(signal.sumo.id, letters)
@@ -323,10 +323,15 @@ def first_stage(signal: SumoSignal, now: Tenths) -> int:
     return next(at for at, stage in enumerate(signal.config.stages) if stage.name == name)
 
 
-def spell(signal: SumoSignal, stage: int, shown: Lamps) -> str:
+def spell(signal: SumoSignal, protected: int, shown: Lamps) -> str:
     """Write what the lamps of a signal show in SUMO's letters, one a link.
 
     A pedestrian clearance is a `y` on its crossing: SUMO 1.28 lets nobody begin to cross on it (measured), and who crosses goes on.
+
+    Args:
+        signal: the signal.
+        protected: the groups whose green yields to nobody, as a mask.
+        shown: the groups that show each indication.
     """
     tables = signal.config.tables
     letters = ["s" if link in signal.stop_links else "r" for link in range(signal.link_count)]
@@ -337,7 +342,7 @@ def spell(signal: SumoSignal, stage: int, shown: Lamps) -> str:
         if not tables.groups[group].vehicle:
             letter = "G" if shown.walks & bit else "y" if shown.ped_clears & bit else ""
         elif shown.greens & bit:
-            letter = "G" if tables.protected[stage] & bit else "g"
+            letter = "G" if protected & bit else "g"
         else:
             letter = "y" if shown.yellows & bit else ""
         if letter:
@@ -357,7 +362,8 @@ def reason_of(verdict: Verdict) -> str:
             return f"refused: {reason.value}"
 
 
-def _check_steps(signal: SumoSignal, step: Tenths) -> None:
+def check_steps(signal: SumoSignal, step: Tenths) -> None:
+    """Check that every time of a signal is a multiple of SUMO's step, in tenths of a second. Raises ConfigError."""
     for group in signal.config.tables.groups:
         times = (group.min_green, group.max_green, group.yellow, group.red, group.walk, group.pedestrian_time, group.max_wait)
         for time in times:

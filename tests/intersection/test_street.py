@@ -1,13 +1,26 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
-from intersection.config import parse
+from intersection.config import IntersectionConfig, parse
 from intersection.detection import empty_readings
 from intersection.machine import phase_states, start
 from intersection.state import Interval, PedInterval
-from intersection.street import SyntheticStreet
+from intersection.street import Street, SyntheticStreet
 from tests.intersection.documents import GOOD
+from tests.intersection.street_contract import StreetContract
 
 CONFIG = parse(GOOD)
+
+
+class TestSyntheticStreet(StreetContract):
+    """A synthetic street keeps every promise of a street."""
+
+    @contextmanager
+    def begin(self) -> Iterator[tuple[Street, IntersectionConfig]]:
+        """Begin where nobody is."""
+        yield SyntheticStreet({0: empty_readings(CONFIG.detectors)}), CONFIG
 
 
 def test_a_synthetic_street_follows_its_script_and_keeps_what_it_shows() -> None:
