@@ -18,16 +18,19 @@ from envs.sumo_network import Segment, SumoSignal
 from envs.sumo_session import SumoSession
 from intersection.detection import Channel, Detector, DetectorKind, Readings, Values
 from intersection.errors import ConfigError
+from intersection.sensed import LONG_AGO, LOOPS, scans
 from intersection.tables import bits
 
 HALTING = 0.1
 """A vehicle below this speed stands, in m/s, as SUMO counts it."""
 
+TENTHS = 10
+"""Tenths of a second in a second."""
+
 CUT = 0.1
 """A stretch that leaves out less than this of its lane covers it whole, in metres."""
 
 AREAS = (DetectorKind.AREA, DetectorKind.DEPARTURE)
-LOOPS = (DetectorKind.STOP_BAR, DetectorKind.ADVANCE)
 
 Covering: TypeAlias = tuple[tuple[int, int, int], ...]
 """The areas that a stretch of lane belongs to: index of the area, of its signal, and the groups that it calls as a mask."""
@@ -93,6 +96,15 @@ class Sensors:
         self._calling = np.array([d.kind in (DetectorKind.AREA, *LOOPS) for d in self.detectors], bool)
         self._lay_out_areas(lane_lengths)
         self._front_lanes = tuple(self._discharging(signal) for signal in signals)
+        self._stop_bars = tuple(
+            [
+                (at, groups)
+                for at in range(columns.start, columns.stop)
+                if self.detectors[at].kind is DetectorKind.STOP_BAR
+                if (groups := self.targets[at].groups & signal.config.tables.only_permissive)
+            ]
+            for signal, columns in zip(signals, self.columns, strict=True)
+        )
 
     def _segments(self, at: int) -> tuple[Segment, ...]:
         signal, detector = self._names[at]
@@ -127,7 +139,9 @@ class Sensors:
         self._found = [0] * len(self.signals)
 
     def _discharging(self, signal: SumoSignal) -> list[tuple[str, int]]:
-        """List the lanes whose front vehicle tells a discharge, with the groups that never are protected."""
+        """List the lanes whose front vehicle tells a discharge, with the groups that never are protected: none where loops tell it."""
+        if self._loops:
+            return []
         only = signal.config.tables.only_permissive
         return [(lane, 1 << group) for group in bits(only) for link in signal.links[group] for lane in {signal.lanes_of_link[link][0]}]
 
@@ -143,6 +157,7 @@ class Sensors:
         self._api = api
         self._fronts: dict[str, str] = {}
         self._last = [(0.0, 0.0)] * len(self.detectors)
+        self._since = [LONG_AGO] * len(self.detectors)
         self._elapsed = 0.0
         self._beyond = [""] * len(self._cut)
         self.values[:] = 0.0
@@ -189,6 +204,9 @@ class Sensors:
     def discharged(self, signal: int) -> int:
         """Say from which never protected groups of a signal a vehicle has left since this was last asked, as a mask."""
         found = 0
+        for at, groups in self._stop_bars[signal]:
+            if self.values[Channel.COUNT, at] > 0 and self.valid[at]:
+                found |= groups
         for lane, group in self._front_lanes[signal]:
             vehicles = self._lane_vehicles(lane)
             front = vehicles[-1] if vehicles else ""
@@ -206,7 +224,7 @@ class Sensors:
     @property
     def has_discharging(self) -> tuple[bool, ...]:
         """Whether a signal has groups that never are protected."""
-        return tuple(bool(lanes) for lanes in self._front_lanes)
+        return tuple(bool(lanes or stop_bars) for lanes, stop_bars in zip(self._front_lanes, self._stop_bars, strict=True))
 
     def readings(self, signal: int, vehicles: int = 0, pedestrians: int = 0, discharged: int = 0) -> Readings:
         """Give one signal's part of the arrays; a view, which the next reading changes."""
@@ -271,19 +289,20 @@ class Sensors:
         return inside, self._lane_halting(lane) - standing, self._lane_speed(lane) * here - total
 
     def _read_loops(self, seconds: float) -> None:
-        loop = self._api.inductionloop
+        """Read what a cabinet would report of loops: who has passed, and how long one stood there, in whole scans."""
+        loop, values = self._api.inductionloop, self.values
         self._elapsed += seconds
         for at, names in self._loops:
             passed = occupied = 0.0
-            since = 3600.0
             for name in names:
                 passed += loop.getIntervalVehicleNumber(name)
                 occupied += loop.getIntervalOccupancy(name) / 100.0 * self._elapsed
-                since = min(since, max(0.0, loop.getTimeSinceDetection(name)))
             before = self._last[at]
-            self.values[Channel.COUNT, at] = max(0.0, passed - before[0])
-            self.values[Channel.OCCUPANCY, at] = min(1.0, max(0.0, occupied - before[1]) / seconds) if seconds else 0.0
-            self.values[Channel.SINCE, at] = since
+            count, stood = max(0.0, passed - before[0]), max(0, scans(occupied - before[1]))
+            values[Channel.COUNT, at] = count
+            values[Channel.OCCUPANCY, at] = min(1.0, stood / TENTHS / seconds) if seconds else 0.0
+            self._since[at] = 0.0 if count > 0 or stood > 0 else min(LONG_AGO, self._since[at] + seconds)
+            values[Channel.SINCE, at] = self._since[at]
             self._last[at] = (passed, occupied)
 
     def _read_buttons(self) -> None:

@@ -49,7 +49,7 @@ class Channel(IntEnum):
     """Loops: share of the time since the last reading in which a vehicle stood on it, 0 to 1."""
 
     SINCE = 4
-    """Loops: seconds since the last actuation; 0 while a vehicle stands on it."""
+    """Loops: seconds since the end of the last time between two readings in which a vehicle was there; 0 where it was in this one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -53,7 +53,16 @@ def show(state: IntersectionState, display: Display) -> IntersectionState:
 
 
 def place_calls(state: IntersectionState, tables: Tables, vehicles: int, pedestrians: int = 0, discharged: int = 0) -> IntersectionState:
-    """Take in what the detectors say at `state.now`.
+    """Take in what the detectors say at `state.now`, and begin the walks for which the running green has time.
+
+    The arguments are those of `take_calls`.
+    """
+    placed = take_calls(state, tables, vehicles, pedestrians, discharged)
+    return _walk_in_green(placed, tables) if placed.ped_calls else placed
+
+
+def take_calls(state: IntersectionState, tables: Tables, vehicles: int, pedestrians: int = 0, discharged: int = 0) -> IntersectionState:
+    """Note who waits at `state.now`, and since when; nothing begins.
 
     Args:
         state: the signal at the instant of the readings.
@@ -71,18 +80,17 @@ def place_calls(state: IntersectionState, tables: Tables, vehicles: int, pedestr
     if pedestrians or tables.ped_recall:
         recalled = tables.ped_recall & ~(tables.green[state.stage] & ~state.clearing)
         wanted = (pedestrians | recalled) & tables.pedestrians & ~_in_walk(state, tables) & ~state.ped_calls
-    if vehicles == state.calls and not answered and not wanted and not state.ped_calls:
+    if vehicles == state.calls and not answered and not wanted:
         return state
     gone = state.calls & ~vehicles
     called = _marked(state.called, gone, NEVER) if gone else state.called
-    placed = _with_calls(
+    return _with_calls(
         state,
         _marked(called, vehicles & (answered | ~state.calls), state.now),
         _marked(state.ped_called, wanted, state.now),
         vehicles,
         state.ped_calls | wanted,
     )
-    return _walk_in_green(placed, tables) if placed.ped_calls else placed
 
 
 def advance(state: IntersectionState, command: Command | None, now: Tenths, tables: Tables) -> IntersectionState:
