@@ -33,6 +33,8 @@ class Report(NamedTuple):
 
     pattern: int = FREE
     display: Display = Display.NORMAL
+    target: int = NO_STAGE
+    """The index of the stage of the running transition, where the cabinet says so; NO_STAGE where it does not, or none runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def measure(before: IntersectionState | None, report: Report, asked: int, tables
     stays = same and (moving or was.target == NO_STAGE)
     target, left = NO_STAGE, NEVER
     if moving:
-        target = asked if asked != NO_STAGE else stage
+        target = next((told for told in (report.target, asked) if told != NO_STAGE), stage)
         left = was.left if same and was.target != NO_STAGE else report.now
     called = _since(was.called, report.calls & tables.vehicles & ~(tables.protected[stage] & report.greens), report.now)
     ped_called = _since(was.ped_called, report.ped_calls & tables.pedestrians & ~report.walks, report.now)
@@ -141,4 +143,5 @@ def reported(state: IntersectionState, tables: Tables) -> Report:
         ped_calls=state.ped_calls,
         pattern=state.pattern,
         display=state.display,
+        target=state.target,
     )
