@@ -77,5 +77,5 @@ def test_the_ladder_is_told_once_when_a_fault_begins_and_once_when_it_ends() -> 
 
 def test_a_bound_of_no_time_is_refused() -> None:
     """The message names the key."""
-    with pytest.raises(ConfigError, match="bounds.stale"):
+    with pytest.raises(ConfigError, match=r"bounds\.stale"):
         Bounds(stale=0)

@@ -139,5 +139,5 @@ def test_what_the_machine_shows_is_what_a_cabinet_would_report() -> None:
     """Half a second into B's change to A, phase 2 is yellow, and who waits is told."""
     moving = place_calls(advance(start(TABLES, B, 0), Command(A, 0, 0), 5, TABLES), TABLES, 0b001, 0b001)
 
-    assert Report(now=5, stage=B, greens=0, yellows=0b010, calls=0b101, ped_calls=0b001) == reported(moving, TABLES)
+    assert Report(now=5, stage=B, greens=0, yellows=0b010, calls=0b101, ped_calls=0b001, target=A) == reported(moving, TABLES)
     assert Display.FLASH is reported(show(moving, Display.FLASH), TABLES).display
