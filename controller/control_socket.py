@@ -574,7 +574,7 @@ class ControlSocket:
 
     def __init__(self, daemon: Daemon, path: Path, *, mode: int = 0o660, group: str | None = None, patience: float = PATIENCE) -> None:
         self.daemon, self.path, self.mode, self.group, self.patience = daemon, path, mode, group, patience
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server
         self._clients: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "ControlSocket":
@@ -586,8 +586,7 @@ class ControlSocket:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.close()
+        self._server.close()
         for client in tuple(self._clients):
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
@@ -629,8 +628,8 @@ class ControlSocket:
         self._clients.add(task)
         try:
             await self._converse(reader, writer)
-        except (OSError, TimeoutError, ValueError):
-            pass  # a client that went, fell silent, or spoke without end: it is let go of, and told nothing
+        except (OSError, TimeoutError, ValueError, asyncio.CancelledError):
+            pass  # a client that went, fell silent, or spoke without end, or the end of the socket: it is let go of, and told nothing
         finally:
             self._clients.discard(task)
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()

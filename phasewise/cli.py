@@ -297,3 +297,114 @@ def keys_revoke(
     from phasewise.keys import revoke_key
 
     revoke_key(name, trusted=trusted, reason=reason)
+
+
+ctl = typer.Typer(help="Ask the daemon that controls a cabinet, and give it orders.", no_args_is_help=True)
+app.add_typer(ctl, name="ctl")
+
+Socket = Annotated[Path, typer.Option(help="where the daemon listens; [control] socket in its cabinet.toml")]
+Cabinet = Annotated[str | None, typer.Option(help="the cabinet's name; not needed where there is one")]
+Operator = Annotated[str | None, typer.Option(help="who asks; your login name by default")]
+Reason = Annotated[str, typer.Option(help="why, for whoever reads it later")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+SOCKET = Path("/run/phasewise/control.sock")
+
+
+@ctl.command("status")
+def ctl_status(cabinet: Cabinet = None, socket: Socket = SOCKET, json: Json = False) -> None:
+    """Show how each cabinet stands: mode, stage, order, faults."""
+    from phasewise.controlling import show_status
+
+    show_status(socket, cabinet=cabinet, json=json)
+
+
+@ctl.command("mode")
+def ctl_mode(
+    mode: Annotated[str, typer.Argument(help="off, monitor, shadow, or adaptive for no cap")],
+    reason: Reason,
+    cabinet: Cabinet = None,
+    operator: Operator = None,
+    socket: Socket = SOCKET,
+    json: Json = False,
+) -> None:
+    """Cap the mode, or lift the cap."""
+    from phasewise.controlling import limit_mode
+
+    limit_mode(socket, mode, cabinet=cabinet, operator=operator, reason=reason, json=json)
+
+
+@ctl.command("force")
+def ctl_force(
+    what: Annotated[str, typer.Argument(help="plan, free or flash")],
+    reason: Reason,
+    pattern: Annotated[int | None, typer.Argument(help="the plan's number")] = None,
+    lasts: Annotated[str | None, typer.Option("--for", help="when it ends by itself: 90s, 30min, 2h; flash does not")] = None,
+    cabinet: Cabinet = None,
+    operator: Operator = None,
+    socket: Socket = SOCKET,
+    json: Json = False,
+) -> None:
+    """Order a plan, free operation or flash; a higher fault or `release` ends it."""
+    from phasewise.controlling import force
+
+    force(socket, what, pattern, cabinet=cabinet, operator=operator, reason=reason, lasts=lasts, json=json)
+
+
+@ctl.command("release")
+def ctl_release(reason: Reason, cabinet: Cabinet = None, operator: Operator = None, socket: Socket = SOCKET, json: Json = False) -> None:
+    """End the order that stands."""
+    from phasewise.controlling import withdraw
+
+    withdraw(socket, cabinet=cabinet, operator=operator, reason=reason, json=json)
+
+
+@ctl.command("enable")
+def ctl_enable(reason: Reason, cabinet: Cabinet = None, operator: Operator = None, socket: Socket = SOCKET, json: Json = False) -> None:
+    """Give the street back after a fault that waits for a person."""
+    from phasewise.controlling import re_enable
+
+    re_enable(socket, cabinet=cabinet, operator=operator, reason=reason, json=json)
+
+
+@ctl.command("unlock")
+def ctl_unlock(
+    at_cabinet: Annotated[bool, typer.Option("--at-cabinet", help="you stand at the cabinet")] = False,
+    cabinet: Cabinet = None,
+    operator: Operator = None,
+    socket: Socket = SOCKET,
+    json: Json = False,
+) -> None:
+    """Clear a technician's lock-out, at the cabinet and only there."""
+    from phasewise.controlling import unlock
+
+    unlock(socket, cabinet=cabinet, operator=operator, at_cabinet=at_cabinet, json=json)
+
+
+@ctl.command("events")
+def ctl_events(
+    last: Annotated[str, typer.Option(help="how far back: 90s, 30min, 2h")] = "10min",
+    journal: Annotated[Path | None, typer.Option(help="read a cabinet's journal folder instead; no daemon is needed")] = None,
+    cabinet: Cabinet = None,
+    socket: Socket = SOCKET,
+    json: Json = False,
+) -> None:
+    """Show what happened lately: events, decisions, changes of mode, orders."""
+    from phasewise.controlling import show_events
+
+    show_events(socket, cabinet=cabinet, last=last, journal=journal, json=json)
+
+
+@ctl.command("explain")
+def ctl_explain(cabinet: Cabinet = None, socket: Socket = SOCKET, json: Json = False) -> None:
+    """Say why the mode is what it is, since when, and what would raise it."""
+    from phasewise.controlling import explain
+
+    explain(socket, cabinet=cabinet, json=json)
+
+
+@ctl.command("reload")
+def ctl_reload(socket: Socket = SOCKET, json: Json = False) -> None:
+    """Let the daemon read its cabinet.toml anew."""
+    from phasewise.controlling import reload
+
+    reload(socket, json=json)
