@@ -14,13 +14,14 @@ from envs.detector_faults import DetectorFaults, Faulty
 from envs.errors import SimulationError
 from envs.results import StageTime
 from envs.scenario import Scenario
-from envs.sensing import LOOPS, Sensors, loops_xml
+from envs.sensing import Sensors, loops_xml
 from envs.sumo_network import Network, Segment, SumoSignal
 from envs.sumo_session import Backend, SumoSession
 from intersection.detection import DetectorKind, Readings
 from intersection.errors import ConfigError
 from intersection.machine import Lamps, advance, lamps, next_change, place_calls, start
 from intersection.phase import Tenths
+from intersection.sensed import LOOPS
 from intersection.shield import Amended, Granted, Proposal, Refused, Verdict, due, review, settled_until
 from intersection.state import FOREVER, NO_STAGE, IntersectionState
 from intersection.tables import Tables

@@ -23,7 +23,7 @@ from typing import Self
 from envs.audit import Audit, audit, signal_states_additional
 from envs.evaluation import requirements
 from envs.scenario import Scenario
-from envs.sensing import LOOPS, Sensors, loops_xml
+from envs.sensing import Sensors, loops_xml
 from envs.simulation import TENTHS, check_steps, first_stage, spell, with_detectors
 from envs.sumo_network import Network, SumoSignal
 from envs.sumo_session import Backend, SumoSession, check_output
@@ -32,6 +32,7 @@ from intersection.detection import DetectorKind, Readings
 from intersection.errors import UnknownNameError
 from intersection.machine import Lamps, phase_states, start
 from intersection.phase import Tenths
+from intersection.sensed import LOOPS
 from intersection.state import Interval, PedInterval, PhaseState
 
 OFF = "o"

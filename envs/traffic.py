@@ -19,7 +19,6 @@ from envs.measuring import Meter, sensors_for
 from envs.rewards._base import PerSignal, RewardSpec
 from envs.scenario import Scenario, check_routes, find
 from envs.seeds import Split
-from envs.sensing import LOOPS
 from envs.simulation import TENTHS, Simulation
 from envs.sumo_network import PRESETS, Network, SumoSignal, Timing, import_network
 from envs.sumo_session import Backend, libsumo_is_free
@@ -30,6 +29,7 @@ from intersection.errors import ConfigError, PhasewiseError, UnknownNameError
 from intersection.observation import Encoder, Observation, ObservationSpec, kind
 from intersection.phase import Tenths
 from intersection.policy import FixedTime, Hold, Policy
+from intersection.sensed import LOOPS
 from intersection.shield import Granted, Proposal, Verdict
 
 FARTHEST = 200.0

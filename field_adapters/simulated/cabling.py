@@ -79,4 +79,4 @@ class Cabling:
                     counts[at], occupied[at] = (self._readings % 2, 0) if button else (over * CHATTER // 10, over // 2)
                 case DetectorFailure.REPORTED:
                     valid[at] = False
-        return sensed(self._config, counts, occupied, valid, over, self._last)
+        return sensed(self._config, counts, occupied, valid, over=over, before=self._last)

@@ -147,7 +147,7 @@ def test_an_illegal_display_is_found_in_the_records(tmp_path: Path) -> None:
 PARITY = """
 import json, sys
 from envs.scenario import find
-from envs.sensing import LOOPS
+from intersection.sensed import LOOPS
 from envs.simulation import Simulation
 from envs.street import SumoStreets
 from envs.sumo_network import RESCO
