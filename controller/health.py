@@ -263,10 +263,11 @@ async def serve(health: Health, port: int, *, patience: float = PATIENCE) -> Asy
                 writer.write(respond(await reader.readuntil(b"\r\n\r\n"), health))
                 writer.close()
                 await writer.wait_closed()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            writer.transport.abort()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            pass  # a client that fell silent or never ended, or our own end: it is let go of
         finally:
             clients.discard(task)
+            writer.transport.abort()
 
     try:
         server = await asyncio.start_server(client, "127.0.0.1", port, limit=LONGEST_HEAD, backlog=MOST_CLIENTS)
