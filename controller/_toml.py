@@ -93,14 +93,14 @@ def build(cls: type[D], values: Mapping[str, Any], given: object, path: str, not
         notes: gets what is wrong.
     """
     needed = [entry.name for entry in fields(cls) if entry.default is MISSING and entry.default_factory is MISSING]
-    there = given if isinstance(given, dict) else {}
+    there = given if isinstance(given, dict) else needed
     for name in needed:
         if name not in values and name not in there:
             notes.say("missing", f"{path}.{name}" if path else name, None, "it must be given")
     if any(name not in values for name in needed):
         return None
     left = dict(values)
-    refused = ""
+    refused: str | None = None
     while True:
         try:
             return cls(**left)

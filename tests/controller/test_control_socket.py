@@ -439,14 +439,15 @@ def test_no_more_clients_than_the_bound(tmp_path: Path) -> None:
     assert (b"", True) == with_socket(tmp_path, client)
 
 
-def test_the_socket_is_its_owners_and_its_groups(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o600, 0o660])
+def test_the_socket_is_its_owners_and_its_groups(tmp_path: Path, mode: int) -> None:
     """The file mode and the group are those that were asked for, and the file goes with the daemon."""
     own = grp.getgrgid(os.getgid()).gr_name
 
     async def client(path: Path) -> tuple[int, int]:
         return stat.S_IMODE(path.stat().st_mode), path.stat().st_gid
 
-    assert (0o600, os.getgid()) == with_socket(tmp_path, client, mode=0o600, group=own)
+    assert (mode, os.getgid()) == with_socket(tmp_path, client, mode=mode, group=own)
     assert [] == list(tmp_path.iterdir())
 
 
