@@ -73,6 +73,7 @@ class Trouble(Enum):
     REQUEST_REFUSED = "refused"
     REQUEST_NOT_ECHOED = "written, and read back as something else"
     REQUEST_LEFT_BEHIND = "still there after it was zeroed"
+    IDENTITY_CHANGED = "another cabinet answers"
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ class ModbusLink:
             raise UnreviewedError(f"a link writes request blocks, not {block!r}")
         return await self._within(self._budget.deadline, lambda: self._wire.write(block))
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End the link. Twice does no harm."""
         self._closed = True
         self._wire.drop()

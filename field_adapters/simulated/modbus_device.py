@@ -2,32 +2,27 @@
 
 `ModbusDevice` is a bank of registers over a signal that is timed by the same `machine` as everywhere, with a gate of its own: whatever is
 requested, the device's own `review` against its own configuration decides. It acknowledges, refuses with a code, counts its watchdog down
-on the clock that it is given, and then runs its own plan. `ModbusServer` carries Modbus TCP, TLS and RTU to a bank; it shares no code with
-pymodbus, so that the two judge each other.
+on the clock that it is given, and then runs its own plan. It stands on a street as a `SimulatedCabinet`, and faults can be ordered at it.
 
 What it does not imitate: the delays of a real device, lamps, and detectors (whoever owns the street reports them).
 """
 
-import asyncio
-import ssl
-import struct
 from collections.abc import Sequence
-from contextlib import suppress
+from dataclasses import replace
 from typing import assert_never
 
-from cryptography import x509
-
-from field_adapters.modbus_link import ExceptionCode, RegisterBank, SerialLine
+from field_adapters.modbus_link import ExceptionCode
 from field_adapters.modbus_map import DISPLAYS, CabinetFault, DetectorFault, DetectorValue, Program, Refusal, RegisterMap, is_newer
-from field_adapters.modbus_profile import LARGEST_WORD, Block, Mode, Profile, Table, crc16, crc16_of_bytes
+from field_adapters.modbus_profile import LARGEST_WORD, Block, Mode, Profile, Table, crc16
+from field_adapters.simulated import orders
 from intersection import machine
 from intersection.config import IntersectionConfig
-from intersection.detection import empty_readings
+from intersection.detection import Channel, DetectorKind, Readings, empty_readings
 from intersection.observation import Observation
 from intersection.phase import Tenths
 from intersection.policy import FixedTime
 from intersection.shield import Amended, Granted, Proposal, Reason, Refused, review
-from intersection.state import FREE, NO_STAGE, Display, Interval, PedInterval
+from intersection.state import FOREVER, FREE, NEVER, NO_STAGE, Display, IntersectionState, Interval, PedInterval, PhaseState
 from intersection.tables import bits
 
 SECOND: Tenths = 10
@@ -69,7 +64,12 @@ class ModbusDevice:
         self._plans = {pattern.number: FixedTime(config, pattern.number) for pattern in config.patterns}
         self._readings = empty_readings(config.detectors)
         self._boot = 0
-        self._local = False
+        self._locked_out = False
+        self._by_hand = False
+        self._preempt: int | None = None
+        self._stopped = False
+        self._refuses = self._ignores = self._another_writes = False
+        self._frozen: list[tuple[Block, tuple[int, ...]]] | None = None
         self.state = machine.start(self.tables, stage, now)
         self.restart(stage)
 
@@ -85,8 +85,8 @@ class ModbusDevice:
         self.state = machine.start(self.tables, stage, self.state.now)
 
     def set_local(self, local: bool) -> None:
-        """Turn the key of local control: requests end at once, and are refused while it is turned."""
-        self._local = local
+        """Turn the key that locks remote requests out: they end at once, and are refused while it is turned."""
+        self._locked_out = local
         if local:
             self._let_go(Mode.RELEASED)
 
@@ -102,16 +102,99 @@ class ModbusDevice:
         """Take in calls, as masks of groups (see `machine.place_calls`)."""
         self.state = machine.place_calls(self.state, self.tables, vehicles, pedestrians, discharged)
 
+    def order(self, order: orders.CabinetOrder) -> orders.UnsupportedOrder | None:  # noqa: C901, PLR0912  # one line for each order
+        """Carry an order out at once, or say why not."""
+        match order:
+            case orders.FreezeStatus(on):
+                self._frozen = self._shown() if on else None
+            case orders.Reboot():
+                self.restart()
+            case orders.RefuseRequests(on):
+                self._refuses = on
+            case orders.IgnoreRequests(on):
+                self._ignores = on
+                self._wanted = NO_STAGE
+            case orders.Flash(on):
+                self.show(Display.FLASH if on else Display.NORMAL)
+            case orders.ConflictFlash():
+                self.faults.add(CabinetFault.CONFLICT_MONITOR)
+                self.show(Display.FLASH)
+            case orders.ResetMonitor():
+                self.faults.discard(CabinetFault.CONFLICT_MONITOR)
+                self.show(Display.NORMAL)
+            case orders.LampsDark(on):
+                self._fault(CabinetFault.LAMP, on=on)
+                self.show(Display.DARK if on else Display.NORMAL)
+            case orders.Preempt(on, number):
+                self._fault(CabinetFault.PREEMPT, on=on)
+                self._preempt = (number - 1) % len(self.tables.stages) if on else None
+            case orders.Police(on) | orders.Manual(on):
+                self._fault(CabinetFault.MANUAL, on=on)
+                self._by_hand = on
+            case orders.LockOut(on):
+                self.set_local(on)
+            case orders.StopTime(on):
+                self._fault(CabinetFault.STOP_TIME, on=on)
+                self._stopped = on
+            case orders.AnotherWriter(on):
+                self._another_writes = on
+            case orders.ChangeIdentity(number):
+                self.map = replace(self.map, program=replace(self.map.program, identity=number))
+            case orders.JumpClock():
+                return orders.UnsupportedOrder("this map tells no time of day")
+            case orders.SetBackupTime():
+                return orders.UnsupportedOrder("its watchdog's time is fixed")
+            case orders.EditTiming() | orders.ChangeSequence():
+                return orders.UnsupportedOrder("its database cannot be edited while it runs")
+            case _:
+                assert_never(order)
+        return None
+
+    def _fault(self, fault: CabinetFault, *, on: bool) -> None:
+        """Begin or end something that goes before every request."""
+        if on:
+            self.faults.add(fault)
+            self._let_go(Mode.RELEASED)
+        else:
+            self.faults.discard(fault)
+
+    # --- as a simulated cabinet ----------------------------------------------------------------------------------------------------
+    @property
+    def now(self) -> Tenths:
+        """The cabinet's time, in tenths of a second."""
+        return self.state.now
+
+    def sense(self, readings: Readings, elapsed: Tenths) -> None:
+        """See `SimulatedCabinet`."""
+        self.detectors = [
+            _detected(before, readings, at, elapsed, is_button=detector.kind is DetectorKind.PUSH_BUTTON)
+            for at, (before, detector) in enumerate(zip(self.detectors, self.config.detectors, strict=True))
+        ]
+        self.place_calls(readings.vehicles, readings.pedestrians, readings.discharged)
+
+    def next_change(self) -> Tenths:
+        """See `SimulatedCabinet`. While it follows a request or a plan of its own, that may be any tenth."""
+        return FOREVER if self._stopped or self.state.display is not Display.NORMAL else self.state.now + 1
+
+    def indications(self) -> dict[int, PhaseState]:
+        """See `SimulatedCabinet`."""
+        return {group.number: shown for group, shown in zip(self.tables.groups, machine.phase_states(self.state, self.tables), strict=True)}
+
     def advance(self, now: Tenths) -> None:
         """Let time pass until an instant, in tenths of a second. Raises ValueError where it would run backwards."""
         if now < self.state.now:
             raise ValueError(f"time runs forward: from {self.state.now} to {now} tenths of a second")
+        if self._stopped:
+            self.state = _later(self.state, now - self.state.now)
+            return
         while self.state.now < now:
             step = self.state.now + 1 if self._is_waiting() else self.state.now // SECOND * SECOND + SECOND
             marks = (step, now, self.state.arrives, self._until)
             self._act(min(mark for mark in marks if mark > self.state.now))
             if self._follows() and self._until <= self.state.now:
                 self._let_go(Mode.EXPIRED)
+            if self._another_writes and self.state.now % SECOND == 0:
+                self._write_as_another()
 
     def _follows(self) -> bool:
         """Whether a request is being carried out."""
@@ -137,7 +220,11 @@ class ModbusDevice:
         self.state = machine.advance(self.state, command, until, self.tables)
 
     def _proposal(self) -> Proposal | None:
-        """Say what is to be done: a request, a plan, or nothing but what runs."""
+        """Say what is to be done: a preemption, a request, a plan, or nothing but what runs."""
+        if self._preempt is not None:
+            return Proposal(stage=self._preempt)
+        if self._by_hand:
+            return None
         match self._mode:
             case Mode.STAGE:
                 return None if self._wanted == NO_STAGE else Proposal(stage=self._wanted)
@@ -152,6 +239,12 @@ class ModbusDevice:
     def _let_go(self, mode: Mode) -> None:
         self._mode, self._wanted, self._plan, self._until = mode, NO_STAGE, FREE, self.state.now
 
+    def _write_as_another(self) -> None:
+        """Ask for the next stage, as somebody else would who has read the map as well."""
+        self._acknowledged = self._acknowledged % LARGEST_WORD + 1
+        self._mode, self._until = Mode.STAGE, self.state.now + self.watchdog
+        self._wanted = (self.state.stage + 1) % len(self.tables.stages)
+
     # --- the bank ------------------------------------------------------------------------------------------------------------------
     def read(self, table: Table, address: int, count: int) -> tuple[int, ...] | ExceptionCode:
         """Give cells that lie within one block."""
@@ -163,6 +256,8 @@ class ModbusDevice:
     def write(self, table: Table, address: int, cells: Sequence[int]) -> ExceptionCode | None:
         """Take a whole request block in; a part of one, or anything else, is refused as a write."""
         request = self.map.profile.request
+        if self._refuses:
+            return ExceptionCode.DEVICE_FAILURE
         if table is not request.table or address != request.address or len(cells) != request.size:
             return ExceptionCode.ILLEGAL_ADDRESS
         self._written = tuple(cells)
@@ -193,7 +288,7 @@ class ModbusDevice:
         late = self._judge_age(values)
         if late is not None:
             return late
-        if self._local:
+        if self._locked_out or self._by_hand or self._stopped or self._preempt is not None:
             return Refusal.LOCAL
         if self.state.display is not Display.NORMAL:
             return Refusal.FLASH
@@ -246,7 +341,7 @@ class ModbusDevice:
         self._mode = mode
         stage = self._stage(values)
         self._plan = values["target"] if mode is Mode.PLAN else FREE
-        self._wanted = NO_STAGE if mode is Mode.PLAN or stage is None else stage
+        self._wanted = NO_STAGE if mode is Mode.PLAN or stage is None or self._ignores else stage
         self._act(self.state.now)
 
     def _asked(self, values: dict[str, int]) -> Mode | None:
@@ -262,7 +357,9 @@ class ModbusDevice:
         return self.state.now - self._born & 0xFFFFFFFF
 
     def _shown(self) -> list[tuple[Block, tuple[int, ...]]]:
-        """Give every block with what it holds now."""
+        """Give every block with what it holds now, or held when the status was frozen."""
+        if self._frozen is not None:
+            return self._frozen
         values = self._status()
         profile = self.map.profile
         shown = [(profile.request, self._written)]
@@ -289,7 +386,7 @@ class ModbusDevice:
         walks = {
             interval: sum(1 << at for at in bits(program.pedestrians) if groups[at].pedestrian is interval) for interval in PedInterval
         }
-        mode = Mode.LOCAL if self._local else self._mode
+        mode = Mode.LOCAL if self._locked_out else self._mode
         numbers = {shown: number for number, shown in self.map.profile.status_modes.items()}
         faults = set(self.faults)
         if any(isinstance(detector, DetectorFault) for detector in self.detectors):
@@ -339,248 +436,43 @@ def _of_detector(detector: DetectorValue | DetectorFault) -> dict[str, int]:
             assert_never(detector)
 
 
-# --- Modbus, served ----------------------------------------------------------------------------------------------------------------
-_READS = {1: Table.COIL, 2: Table.DISCRETE, 3: Table.HOLDING, 4: Table.INPUT}
-_WRITES = {15: Table.COIL, 16: Table.HOLDING}
+def _detected(
+    before: DetectorValue | DetectorFault, readings: Readings, at: int, elapsed: Tenths, *, is_button: bool
+) -> DetectorValue | DetectorFault:
+    """Add what a detector says now to its totals."""
+    if not readings.valid[at]:
+        return DetectorFault.OPEN_LOOP
+    was = before if isinstance(before, DetectorValue) else DETECTOR_FREE
+    count, share = float(readings.values[Channel.COUNT, at]), float(readings.values[Channel.OCCUPANCY, at])
+    stood = elapsed * int(count > 0) if is_button else round(share * elapsed)
+    on = count > 0 if is_button else elapsed > 0 and stood >= elapsed
+    since = 0 if on else 1 if count > 0 or stood > 0 else min((was.since or 0) + elapsed, LARGEST_WORD)
+    return DetectorValue(
+        occupied_now=on,
+        count=(was.count or 0) + round(count) & LARGEST_WORD,
+        occupied=(was.occupied or 0) + stood & LARGEST_WORD,
+        since=max(since, int(not on)),
+    )
 
 
-def respond(request: bytes, bank: RegisterBank) -> bytes:
-    """Answer one message (function and data, without its frame) from a bank.
+def _later(state: IntersectionState, by: Tenths) -> IntersectionState:
+    """Let time pass that does not count: every instant moves along with it."""
 
-    Functions 1 to 4, 15 and 16; no single cell can be written. Any bytes get an answer (Application Protocol 1.1b3, section 6).
-    """
-    function = request[0] if request else 0
-    if function in _READS:
-        answer = _respond_read(_READS[function], request, bank)
-    elif function in _WRITES:
-        answer = _respond_write(_WRITES[function], request, bank)
-    else:
-        answer = ExceptionCode.ILLEGAL_FUNCTION
-    if isinstance(answer, ExceptionCode):
-        return bytes((function & 0x7F | 0x80, answer.value))
-    return bytes((function,)) + answer
+    def moved(instant: Tenths) -> Tenths:
+        return instant if instant in (NEVER, FOREVER) else instant + by
 
+    def all_moved(instants: tuple[Tenths, ...]) -> tuple[Tenths, ...]:
+        return tuple(map(moved, instants))
 
-def _respond_read(table: Table, request: bytes, bank: RegisterBank) -> bytes | ExceptionCode:
-    if len(request) != 5:
-        return ExceptionCode.ILLEGAL_VALUE
-    _, address, count = struct.unpack(">BHH", request)
-    if not 1 <= count <= (2000 if table.is_bits else 125):
-        return ExceptionCode.ILLEGAL_VALUE
-    cells = bank.read(table, address, count)
-    if isinstance(cells, ExceptionCode):
-        return cells
-    data = _packed(cells) if table.is_bits else struct.pack(f">{count}H", *cells)
-    return bytes((len(data),)) + data
-
-
-def _respond_write(table: Table, request: bytes, bank: RegisterBank) -> bytes | ExceptionCode:
-    if len(request) < 6:
-        return ExceptionCode.ILLEGAL_VALUE
-    _, address, count, length = struct.unpack(">BHHB", request[:6])
-    data = request[6:]
-    right = -(-count // 8) if table.is_bits else 2 * count
-    if not 1 <= count <= table.largest or length != right or len(data) != right:
-        return ExceptionCode.ILLEGAL_VALUE
-    cells = [data[at // 8] >> at % 8 & 1 for at in range(count)] if table.is_bits else struct.unpack(f">{count}H", data)
-    refused = bank.write(table, address, cells)
-    return struct.pack(">HH", address, count) if refused is None else refused
-
-
-def _packed(bits_: Sequence[int]) -> bytes:
-    return bytes(sum(bit << at for at, bit in enumerate(bits_[start : start + 8])) for start in range(0, len(bits_), 8))
-
-
-def take_mbap(buffer: bytearray) -> tuple[bytes, bytes] | None:
-    """Take one frame of Modbus TCP off a buffer: its transaction and unit, and its message; None while it is not whole.
-
-    Raises:
-        ValueError: what has come in is no Modbus TCP, and nothing after it will be.
-    """
-    if len(buffer) < 7:
-        return None
-    transaction, protocol, length, unit = struct.unpack(">HHHB", buffer[:7])
-    if protocol != 0 or not 2 <= length <= 254:
-        raise ValueError(f"protocol {protocol}, length {length}")
-    if len(buffer) < 6 + length:
-        return None
-    message = bytes(buffer[7 : 6 + length])
-    del buffer[: 6 + length]
-    return struct.pack(">HB", transaction, unit), message
-
-
-def take_rtu(frame: bytes, unit: int) -> bytes | None:
-    """Take the message out of one RTU frame to this unit; None where it is damaged, or not for us."""
-    if len(frame) < 4 or frame[0] != unit or _crc_bytes(frame[:-2]) != frame[-2:]:
-        return None
-    return frame[1:-2]
-
-
-def _crc_bytes(frame: bytes) -> bytes:
-    return struct.pack("<H", crc16_of_bytes(frame))
-
-
-ROLE = x509.ObjectIdentifier("1.3.6.1.4.1.50316.802.1")
-"""The extension of a client's certificate that names its role, a UTF8String (Modbus/TCP Security, R-21 and R-22)."""
-
-
-def role_of(certificate: bytes) -> str | None:
-    """Read the role that a certificate (DER) gives its owner; None where it gives none, or anything but one in the prescribed form."""
-    try:
-        extension = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_oid(ROLE).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        return None
-    value = extension.value if isinstance(extension, x509.UnrecognizedExtension) else b""
-    if len(value) < 3 or value[0] != 0x0C or value[1] > 0x7F or value[1] != len(value) - 2:
-        return None
-    try:
-        return value[2:].decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-
-
-class ModbusServer:
-    """Carries Modbus to a bank. Used as `async with`; closes all connections at its end."""
-
-    def __init__(self, bank: RegisterBank, *, unit: int = 1) -> None:
-        self.bank, self.unit = bank, unit
-        self.silent = False
-        """Whether requests are taken in and never answered."""
-
-        self.port = 0
-        """Where it listens."""
-
-        self._servers: list[asyncio.Server] = []
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._lines: list[SerialLine] = []
-
-    async def __aenter__(self) -> "ModbusServer":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def listen(
-        self,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        *,
-        context: ssl.SSLContext | None = None,
-        writers: frozenset[str] | None = None,
-    ) -> int:
-        """Serve Modbus TCP, or TLS with a context.
-
-        Args:
-            host: the address to listen at.
-            port: the port; 0 for any that is free.
-            context: with it, TLS (see `modbus_link.server_context`).
-            writers: the roles that may write, by their certificates; all others read only. None: everybody may.
-
-        Returns:
-            The port.
-
-        Raises:
-            OSError: it cannot be listened there.
-        """
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            secured = writer.get_extra_info("ssl_object")
-            certificate = None if secured is None else secured.getpeercert(binary_form=True)
-            await self._serve(reader, writer, writers is None or role_of(certificate or b"") in writers)
-
-        server = await asyncio.start_server(serve, host, port, ssl=context)
-        self._servers.append(server)
-        self.port = int(server.sockets[0].getsockname()[1])
-        return self.port
-
-    def serve_line(self, handle: int) -> None:
-        """Serve Modbus RTU over an open serial device; it is closed in the end. A frame's end is told by its length and CRC."""
-        self._lines.append(SerialLine(handle, _RtuProtocol(self)))
-
-    async def hang_up(self) -> None:
-        """Close every connection, as a device does that starts anew."""
-        for writer in list(self._writers):
-            writer.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def close(self) -> None:
-        """Stop serving. Twice does no harm."""
-        for server in self._servers:
-            server.close()
-        await self.hang_up()
-        for line in self._lines:
-            line.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may_write: bool) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-        self._writers.add(writer)
-        buffer = bytearray()
-        try:
-            while data := await reader.read(4096):
-                buffer += data
-                while (frame := take_mbap(buffer)) is not None:
-                    address, message = frame
-                    if not self._is_for(address[2]) or (answer := self.answer(message, may_write)) is None:
-                        continue
-                    writer.write(address[:2] + struct.pack(">HHB", 0, len(answer) + 1, address[2]) + answer)
-                await writer.drain()
-        except (ValueError, OSError, asyncio.CancelledError):
-            pass  # a peer that speaks something else, or is gone, is hung up on
-        finally:
-            self._writers.discard(writer)
-            if task is not None:
-                self._tasks.discard(task)
-            with suppress(OSError):
-                writer.close()
-
-    def _is_for(self, unit: int) -> bool:
-        return unit in (self.unit, 0, 255)  # over TCP the unit may be left out
-
-    def answer(self, message: bytes, may_write: bool = True) -> bytes | None:
-        """Answer a message, or stay silent. To write without the right to is no function that there is for that client."""
-        if not may_write and message and message[0] not in _READS:
-            answer = bytes((message[0] & 0x7F | 0x80, ExceptionCode.ILLEGAL_FUNCTION.value))
-        else:
-            answer = respond(message, self.bank)
-        return None if self.silent else answer
-
-
-class _RtuProtocol(asyncio.Protocol):
-    """Cuts what comes in over a line into frames: each request's length follows from its function."""
-
-    def __init__(self, server: ModbusServer) -> None:
-        self._server = server
-        self._buffer = b""
-        self._line: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            self._line = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        length = rtu_length(self._buffer)
-        if length is None or len(self._buffer) < length:
-            if len(self._buffer) > 256:
-                self._buffer = b""
-            return
-        frame, self._buffer = self._buffer[:length], b""  # one question at a time: what follows a frame is noise
-        message = take_rtu(frame, self._server.unit)
-        answer = None if message is None else self._server.answer(message)
-        if answer is not None and self._line is not None:
-            out = bytes((self._server.unit,)) + answer
-            self._line.write(out + _crc_bytes(out))
-
-
-def rtu_length(buffer: bytes) -> int | None:
-    """Tell how long the request at the head of a buffer is with its frame; None while that cannot be told."""
-    if len(buffer) < 2:
-        return None
-    if buffer[1] in _WRITES:
-        return None if len(buffer) < 7 else 9 + buffer[6]
-    return 8
+    return state._replace(
+        now=state.now + by,
+        arrived=moved(state.arrived),
+        left=moved(state.left),
+        arrives=moved(state.arrives),
+        began=all_moved(state.began),
+        ended=all_moved(state.ended),
+        called=all_moved(state.called),
+        ped_called=all_moved(state.ped_called),
+        walked=all_moved(state.walked),
+        oldest=moved(state.oldest),
+    )

@@ -82,7 +82,7 @@ class LinkContract(ABC):
             async with self.peer(bank) as peer:
                 link = ModbusLink(peer.wire, budget or Budget(deadline=2.0))
                 await body(link, peer, bank)
-                await link.close()
+                link.close()
 
         asyncio.run(whole())
 
@@ -212,8 +212,8 @@ class LinkContract(ABC):
         """Closing twice does no harm; asking a closed link is a fault of ours."""
 
         async def body(link: ModbusLink, peer: Peer, bank: Bank) -> None:
-            await link.close()
-            await link.close()
+            link.close()
+            link.close()
             with pytest.raises(LinkClosed):
                 await link.read(block(Table.INPUT, 0, 1))
 

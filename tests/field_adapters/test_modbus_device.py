@@ -34,7 +34,8 @@ from field_adapters.modbus_map import (
     decode_status,
 )
 from field_adapters.modbus_profile import Mode, Table, crc16, load_profile
-from field_adapters.simulated.modbus_device import ModbusDevice, ModbusServer, respond, rtu_length, take_mbap, take_rtu
+from field_adapters.simulated.modbus_device import ModbusDevice
+from field_adapters.simulated.modbus_server import ModbusServer, respond, rtu_length, take_mbap, take_rtu
 from intersection.config import parse
 from intersection.shield import Command
 from intersection.state import Display, Interval, PedInterval
@@ -575,7 +576,7 @@ def test_a_request_travels_over_a_real_wire(wire: str) -> None:
         block = cabinet.block(GoTo(cabinet.heart(Command(STAGE_C, 0, 0)), 300), seen=await read())
         await link.write(block)
         answer = acknowledgement(block, await read())
-        await link.close()
+        link.close()
         return answer
 
     async def whole() -> Acknowledgement:

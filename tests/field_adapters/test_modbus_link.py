@@ -35,7 +35,7 @@ from field_adapters.modbus_link import (
 )
 from field_adapters.modbus_map import Answer, Cause, Cells, Failure
 from field_adapters.modbus_profile import Table
-from field_adapters.simulated.modbus_device import ROLE, ModbusServer, role_of
+from field_adapters.simulated.modbus_server import ROLE, ModbusServer, role_of
 from intersection.errors import ConfigError
 from tests.field_adapters.modbus_contract import Bank, ConnectionContract, LinkContract, Peer, block, request
 
@@ -222,7 +222,7 @@ def _read_over_tls(server: ssl.SSLContext, client: ssl.SSLContext, host: str = "
             port = await device.listen(context=server)
             link = ModbusLink(tls(host, port, context=client), Budget(deadline=2.0, retries=0))
             answer = await link.read(WORD)
-            await link.close()
+            link.close()
             return answer
 
     return asyncio.run(whole())
@@ -267,7 +267,7 @@ def test_a_device_lets_only_the_right_role_write(certificates: Path, name: str, 
             port = await device.listen(context=_server(certificates), writers=frozenset({"operator"}))
             link = ModbusLink(tls("127.0.0.1", port, context=_client(certificates, name)), Budget(deadline=2.0, retries=0))
             answers = await link.read(WORD), await link.write(request())
-            await link.close()
+            link.close()
             return answers
 
     read, written = asyncio.run(whole())
@@ -352,7 +352,7 @@ def _ask(answer: Callable[[bytes], list[bytes]], *, writes: bool = False, deadli
         async with answering(answer) as port:
             link = ModbusLink(tcp("127.0.0.1", port), Budget(deadline=deadline, retries=0))
             answers: list[object] = [await (link.write(request()) if writes else link.read(WORD)) for _ in range(times)]
-            await link.close()
+            link.close()
         assert complaints == []
         return answers
 
@@ -438,7 +438,7 @@ def test_a_bit_answer_of_another_length_is_too_short() -> None:
         async with answering(lambda q: [_frame(q, bytes((2, 1, 255)))]) as port:
             link = ModbusLink(tcp("127.0.0.1", port), Budget(deadline=0.5, retries=0))
             answer = await link.read(block(Table.DISCRETE, 0, 9))
-            await link.close()
+            link.close()
             return answer
 
     assert Failure(Cause.SHORT, "8 cells, not 16") == asyncio.run(whole())
@@ -460,7 +460,7 @@ def test_a_damaged_frame_on_a_line_is_no_reading() -> None:
             loop.add_reader(near, answer)
             link = ModbusLink(serial(far, Line(baud=9600, parity="N", stop_bits=2)), Budget(deadline=0.1, retries=0))
             answers = [await link.read(WORD) for _ in range(2)]
-            await link.close()
+            link.close()
             loop.remove_reader(near)
             os.close(near)
         return answers
@@ -498,7 +498,7 @@ def test_a_line_that_goes_away_is_a_failure() -> None:
 
             loop.add_reader(near, pull)
             answer = await waiting
-            await link.close()
+            link.close()
             return answer
 
     answer = asyncio.run(whole())
