@@ -380,15 +380,14 @@ class TcpProxy(_Proxy):
                 self._tasks.discard(task)
 
     async def _take(self, way: Way, source: asyncio.StreamReader, pieces: "asyncio.Queue[tuple[float, bytes]]") -> None:
-        """Take pieces of a stream in, each with the instant at which it arrives; an empty one is its end."""
+        """Take pieces of a stream in, each with the instant from which on it may arrive; an empty one is its end."""
         lots, loop = self._lots[way], asyncio.get_running_loop()
-        arrives = 0.0
         while True:
             data = await source.read(CHUNK)
             self.taken[way] += 1
             weather = self._weather[way]
             jitter, corrupted, spoilt = lots.random(), lots.random(), _spoil(data, Random(lots.random()))
-            arrives = max(arrives, loop.time() + weather.delay + jitter * weather.jitter)
+            arrives = loop.time() + weather.delay + jitter * weather.jitter
             await pieces.put((arrives, spoilt if corrupted < weather.corrupted else data))
             if not data:
                 return

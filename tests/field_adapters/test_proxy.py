@@ -400,9 +400,12 @@ def test_a_cut_refuses_connections_until_it_is_mended() -> None:
     async def go() -> None:
         async with over_tcp() as (proxy, connect):
             address = proxy.address
-            await asked(await connect(), HELLO)
+            client = await connect()
+            await asked(client, HELLO)
             await proxy.cut()
             await proxy.cut()
+            with pytest.raises(ConnectionResetError):
+                await client[0].read(1)
             with pytest.raises(ConnectionRefusedError):
                 await connect()
             await proxy.mend()
