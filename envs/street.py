@@ -51,7 +51,7 @@ class SumoStreets:
         network: Network,
         *,
         seed: int,
-        sensors: Sequence[DetectorKind] = LOOPS,
+        sensors: Sequence[DetectorKind] | None = LOOPS,
         scale: float = 1.0,
         backend: Backend = "libsumo",
         gui: bool = False,
@@ -64,7 +64,7 @@ class SumoStreets:
             scenario: what to simulate.
             network: its signals.
             seed: SUMO's seed.
-            sensors: the kinds of detectors that are read, push buttons besides.
+            sensors: the kinds of detectors that there are, push buttons besides; None: all that are configured, in their order.
             scale: factor on the demand.
             backend: "libsumo" or "traci".
             gui: show sumo-gui.
@@ -76,7 +76,7 @@ class SumoStreets:
             SimulationError: SUMO refused.
         """
         self.scenario, self.network, self.records = scenario, network, records
-        self.signals = with_detectors(network, sensors)
+        self.signals = network.signals if sensors is None else with_detectors(network, sensors)
         self.step: Tenths = round(scenario.step_length * TENTHS)
         for signal in self.signals:
             check_steps(signal, self.step)
