@@ -183,6 +183,47 @@ def watch(
     )
 
 
+@app.command()
+def cabinet(
+    scenario: Scenario = "resco:cologne1",
+    ntcip: Annotated[int | None, typer.Option(help="the UDP port of an NTCIP cabinet; 0: any")] = None,
+    modbus: Annotated[int | None, typer.Option(help="the TCP port of a Modbus cabinet; 0: any")] = None,
+    signal: Annotated[str, typer.Option(help="whose cabinet is heard; by default all, at one port after the other")] = "",
+    host: Annotated[str, typer.Option(help="where it listens: on this machine only")] = "127.0.0.1",
+    speed: Annotated[float, typer.Option(help="how many times as fast as the clock")] = 1.0,
+    seed: Annotated[int, typer.Option(help="of SUMO", min=0)] = 101,
+    scale: Annotated[float, typer.Option(help="factor on the demand", min=0.01)] = 1.0,
+    seconds: Annotated[float | None, typer.Option(help="for how long, in simulated seconds; to the end by default", min=1.0)] = None,
+    preset: Preset = "resco",
+    config: Annotated[Path | None, typer.Option(help="an intersection.toml that the cabinet has instead of the network's own")] = None,
+    orders: Annotated[str, typer.Option(help="where faults are ordered: - for standard input, or a local socket's path")] = "",
+    record: Annotated[Path | None, typer.Option(help="a folder in which SUMO's own records are kept")] = None,
+    profile: Annotated[str, typer.Option(help="the Modbus cabinet's register map")] = "phasewise_v1",
+    watchdog: Annotated[float, typer.Option(help="the Modbus cabinet's watchdog, in seconds", min=0.5)] = 5.0,
+    json: Annotated[bool, typer.Option("--json", help="tell in one JSON object when it listens, and where")] = False,
+) -> None:
+    """Put a simulated cabinet on a street in SUMO, and let it be heard over NTCIP or Modbus."""
+    from phasewise.cabinet import run_cabinet
+
+    run_cabinet(
+        scenario,
+        ports={name: port for name, port in (("ntcip", ntcip), ("modbus", modbus)) if port is not None},
+        signal=signal,
+        host=host,
+        speed=speed,
+        seed=seed,
+        scale=scale,
+        seconds=seconds,
+        preset=preset,
+        config=config,
+        orders=orders,
+        record=record,
+        profile=profile,
+        watchdog=watchdog,
+        json=json,
+    )
+
+
 @bench.command("env")
 def bench_env(
     scenarios: Annotated[str, typer.Option(help="separated by commas")] = (
