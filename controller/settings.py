@@ -110,6 +110,8 @@ class Modbus:
     """A register map, of `field_adapters.profiles`."""
 
     device_id: int = 1
+    identity: int = 0
+    """The number of the database that was commissioned, where the map has one; a device with another is another cabinet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -617,7 +619,11 @@ class _Reader:
         return _secret(key, self.source.parent / value)
 
     def _modbus(self, given: dict[str, Any], notes: Notes) -> Modbus | None:
-        common: dict[str, Reader[object]] = {"profile": named(load_profile), "device_id": within(1, 247)}
+        common: dict[str, Reader[object]] = {
+            "profile": named(load_profile),
+            "device_id": within(1, 247),
+            "identity": within(0, 0xFFFF_FFFF),
+        }
         serial: dict[str, Reader[object]] = {"device": self._path, "baud": _baud, "parity": _parity, "stop_bits": within(1, 2)}
         network: dict[str, Reader[object]] = {"host": _host, "port": _PORT, "tls": _as_is, "insecure": truth}
         values = read_keys(given, "adapter", common | (serial if "device" in given else network), notes)

@@ -76,6 +76,7 @@ baud = 9600
 parity = "N"
 stop_bits = 2
 device_id = 7
+identity = 4711
 """
 TLS = """
 [cabinet.adapter]
@@ -186,7 +187,17 @@ def test_every_key_of_the_example_is_in_the_manual() -> None:
     """The manual describes each key that the example shows, and each that can be read."""
     manual = (ROOT / "docs" / "cabinet.md").read_text()
     keys = set(re.findall(r"^(\w+) =", EXAMPLE.read_text(), re.MULTILINE))
-    keys |= set(plain(LadderSettings)) | {"insecure", "device", "baud", "parity", "stop_bits", "device_id", "engine_id", "group"}
+    keys |= set(plain(LadderSettings)) | {
+        "insecure",
+        "device",
+        "baud",
+        "parity",
+        "stop_bits",
+        "device_id",
+        "identity",
+        "engine_id",
+        "group",
+    }
 
     assert set() == {key for key in keys if f"`{key}`" not in manual}
 
@@ -222,7 +233,10 @@ def test_a_corridor_is_several_cabinets(loaded: Load, text: str, approved: str) 
     ("adapter", "expected"),
     [
         (MODBUS, Modbus(link=Network(host="192.0.2.18", port=502, tls=None))),
-        (SERIAL, Modbus(link=SerialPort(device=Path("/dev/ttyS0"), line=Line(baud=9600, parity="N", stop_bits=2)), device_id=7)),
+        (
+            SERIAL,
+            Modbus(link=SerialPort(device=Path("/dev/ttyS0"), line=Line(baud=9600, parity="N", stop_bits=2)), device_id=7, identity=4711),
+        ),
         (
             MODBUS + 'port = 1502\nprofile = "coil_groups"',
             Modbus(link=Network(host="192.0.2.18", port=1502, tls=None), profile="coil_groups"),
