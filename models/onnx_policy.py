@@ -17,7 +17,7 @@ from intersection.shield import Proposal
 from intersection.state import NO_STAGE
 from models._network import Network
 from models.bundle import Bundle, load_for_simulation
-from models.errors import PolicyFault
+from models.errors import NotFiniteFault, PolicyFault
 from models.manifest import Departure
 
 
@@ -81,14 +81,14 @@ class NetworkPolicy:
         state, readings = observation.state, observation.readings
         self.vector = self._encoder.encode([state], readings.values, readings.valid)[0]
         if not np.isfinite(self.vector).all():
-            raise PolicyFault("a reading is no number")
+            raise NotFiniteFault("a reading is no number")
         self._padded[0, self._places] = self.vector
         rated = self._network.rate(self._padded)
         stages = len(self._tables.stages)
         if rated.ndim != 2 or rated.shape[0] != 1 or rated.shape[1] < stages:
             raise PolicyFault(f"the network answers in the shape {rated.shape}")
         if not np.isfinite(rated).all():
-            raise PolicyFault("the network's answer is no number")
+            raise NotFiniteFault("the network's answer is no number")
         self.open_ = stage_mask(state, self._tables)
         return Proposal(stage=int(np.where(self.open_, rated[0, :stages], -np.inf).argmax()))
 
