@@ -328,7 +328,8 @@ class Standing:
         trips, judged = found.trips, found.audit
         err.print(
             f"{self.protocol.value}: {trips.due} vehicles due, {trips.finished} finished, {trips.running} on their way, "
-            f"{trips.waiting_to_enter} waiting to enter; {trips.delay_s:.1f} s mean delay; {len(judged.violations)} illegal displays"
+            f"{trips.waiting_to_enter} waiting to enter; {trips.delay_s:.1f} s mean delay; {len(judged.violations)} illegal displays",
+            soft_wrap=True,
         )
 
 
