@@ -343,7 +343,7 @@ def keys_revoke(
 ctl = typer.Typer(help="Ask the daemon that controls a cabinet, and give it orders.", no_args_is_help=True)
 app.add_typer(ctl, name="ctl")
 
-Socket = Annotated[Path, typer.Option(help="where the daemon listens; [control] socket in its cabinet.toml")]
+Socket = Annotated[Path, typer.Option(help="where the daemon listens, as its cabinet.toml says")]
 Cabinet = Annotated[str | None, typer.Option(help="the cabinet's name; not needed where there is one")]
 Operator = Annotated[str | None, typer.Option(help="who asks; your login name by default")]
 Reason = Annotated[str, typer.Option(help="why, for whoever reads it later")]

@@ -177,12 +177,19 @@ def _from_daemon(path: Path, cabinet: str | None, since: int) -> Iterator[Record
     shown = 0  # of the records at `since`, which come again with each further answer
     while True:
         told = ask(path, AskEvents(cabinet=cabinet, since=since))
-        records: list[Record] = [KINDS[kind](*values) for kind, *values in told["records"]]
+        records = _records(told["records"])
         yield from records[shown:]
         if not told["more"] or records[-1].at == since:
             return
         since = records[-1].at
         shown = sum(record.at == since for record in records)
+
+
+def _records(told: list[list[Any]]) -> list[Record]:
+    try:
+        return [KINDS[kind](*values) for kind, *values in told]
+    except (KeyError, TypeError) as error:
+        raise NoDaemonError("the daemon is of another release: its records cannot be read") from error
 
 
 def _from_journal(folder: Path, since: int) -> Iterator[Record]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.control_socket import Commands, Recent, Status, status_of
-from controller.events import Checked, Event, FaultBegan, FaultEnded, Started, Tick
+from controller.events import Checked, Event, Started, Tick
 from controller.explanation import Explanation
 from controller.explanation import explain as explained
 from controller.journal import Record, Stamp
@@ -88,8 +88,3 @@ class Corridor:
         if self.reloads > 1:
             raise ConfigError("the file is wrong", source="cabinet.toml")
         return "nothing has changed"
-
-
-def fault(began: FaultBegan) -> tuple[Event, Event]:
-    """Let a fault come and go."""
-    return began, FaultEnded(began.fault)

@@ -85,10 +85,7 @@ def test_a_question_reads_as_it_was_written(request_: Request) -> None:
     assert request_ == from_line(to_line(request_))
 
 
-@given(
-    st.binary(max_size=200)
-    | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambda it: json.dumps(it).encode())
-)
+@given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambda it: json.dumps(it).encode()))
 def test_garbage_is_answered_in_words(line: bytes) -> None:
     """Whatever comes in as a line gets one line back, and nothing is raised."""
     said = asyncio.run(answer(line, Corridor(Operated("main")), KIM))

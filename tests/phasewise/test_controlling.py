@@ -250,6 +250,14 @@ def test_too_many_records_at_one_instant_end_the_asking(ctl: Ctl, loop: Operated
     assert MOST_RECORDS == len(ctl("events", "--json").out.splitlines())
 
 
+def test_records_of_another_release_are_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A record that this release does not know ends the asking in words."""
+    with answering(tmp_path / "s", b'{"version": 1, "answer": {"records": [["omen", 1]], "more": false}}\n'):
+        code = run(["ctl", "events", "--socket", str(tmp_path / "s")])
+
+    assert (1, True) == (code, "of another release" in capsys.readouterr().err)
+
+
 def test_events_are_read_from_a_journal_without_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With --journal the folder itself is read, and damage in it is counted."""
     now = round(time.time() * 10)
