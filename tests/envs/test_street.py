@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from envs.audit import Kind
+from envs.errors import SimulationError
 from envs.scenario import find
 from envs.street import OFF, SumoStreets, account
-from envs.sumo_network import RESCO
+from envs.sumo_network import RESCO, STREET
+from envs.sumo_session import libsumo_is_free
 from envs.traffic import network_of
 from intersection import machine
 from intersection.config import IntersectionConfig
@@ -19,8 +21,9 @@ from intersection.errors import UnknownNameError
 from intersection.machine import phase_states
 from intersection.phase import Tenths
 from intersection.shield import Amended, Granted, Proposal, review
-from intersection.state import NO_STAGE, Display
+from intersection.state import NO_STAGE, Display, Interval, PedInterval
 from intersection.street import Street
+from intersection.tables import bits
 from tests.intersection.street_contract import StreetContract, shown
 
 COLOGNE = find("resco:cologne1")
@@ -99,6 +102,34 @@ def test_an_area_is_read_where_it_is_asked_for() -> None:
 
         assert {DetectorKind.AREA} == {detector.kind for detector in street.config.detectors}
         assert street.read().values[Channel.COUNT].sum() > 0
+
+
+def test_a_walk_and_its_clearance_are_shown_on_the_crossings() -> None:
+    """A crossing shows G in walk, y in pedestrian clearance and r otherwise; a group without an indication is red."""
+    scenario = find("phasewise:eight_phase")
+    with SumoStreets(scenario, network_of(scenario, STREET), seed=11) as begun:
+        (street,) = begun
+        tables = street.config.tables
+        group = bits(tables.pedestrians)[0]
+        link = street.signal.links[group][0]
+        walking = shown(street.config, 0)[tables.groups[group].number]
+        seen = []
+        for pedestrian in (PedInterval.WALK, PedInterval.PED_CLEARANCE, PedInterval.DONT_WALK):
+            street.show({tables.groups[group].number: walking._replace(interval=Interval.RED, protected=False, pedestrian=pedestrian)})
+            seen.append(letters(begun)[0])
+
+        assert ["G", "y", "r"] == [each[link] for each in seen]
+        assert set("rs") >= set(seen[2])
+
+
+def test_streets_that_cannot_begin_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SUMO refuses is told; neither a simulation nor a file is left."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SimulationError):
+        SumoStreets(COLOGNE, network_of(COLOGNE, RESCO), seed=11, extra_args=("--no-such-option",))
+
+    assert [] == list(tmp_path.iterdir())
+    assert libsumo_is_free()
 
 
 def run_by_gate(begun: SumoStreets, until: Tenths) -> int:

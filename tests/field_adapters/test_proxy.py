@@ -261,6 +261,23 @@ def test_a_target_that_is_not_there_is_silence() -> None:
     asyncio.run(go())
 
 
+def test_what_is_on_the_way_when_a_proxy_closes_is_lost() -> None:
+    """Nothing is sent afterwards, and closing twice does no harm."""
+
+    async def go() -> None:
+        async with over_udp() as (daemon, proxy, cabinet):
+            proxy.there = Weather(delay=60.0)
+            daemon.say(b"1")
+            await taken(proxy, Way.THERE, 1)
+            proxy.close()
+            proxy.close()
+
+            assert 0 == proxy.passed[Way.THERE]
+            assert cabinet.heard.empty()
+
+    asyncio.run(go())
+
+
 def test_a_port_that_is_taken_is_told() -> None:
     """For both kinds of wire."""
 
