@@ -212,7 +212,7 @@ async def _run(site: Site, *, orders: str, json: bool) -> None:
                 if orders:
                     await _take_orders(orders, standing, wires)
                 _tell(site, [heard for each in standing for heard in each.heard], json=json)
-                await _until(stop, [each.host.run(SystemClock(), speed=site.speed, until=each.end, told=_tell_lag) for each in standing])
+                await _until(stop, [each.host.run(SystemClock(), speed=site.speed, until=each.end, told=Lags()) for each in standing])
         for each in standing:
             each.keep_records()
 
@@ -246,8 +246,20 @@ def _tell(site: Site, heard: Sequence[Heard], *, json: bool) -> None:
         out.print(f"{each.signal}: {each.protocol.value} at {each.host}:{each.port}; {each.words}", markup=False, soft_wrap=True)
 
 
-def _tell_lag(lag: Lag) -> None:
-    err.print(f"at {lag.at / 10:.1f} s this machine was too slow for the speed: {lag.given_up:.1f} s were given up", style="yellow")
+class Lags:
+    """Tells that the machine is too slow, again whenever the time that was given up has doubled."""
+
+    def __init__(self) -> None:
+        self._total, self._told = 0.0, 0.0
+
+    def __call__(self, lag: Lag) -> None:
+        self._total += lag.given_up
+        if self._total >= 2 * self._told:
+            self._told = self._total
+            err.print(
+                f"at {lag.at / 10:.1f} s this machine was too slow for the speed; {self._total:.1f} s have been given up in all",
+                style="yellow",
+            )
 
 
 # --- cabinets and their wires --------------------------------------------------------------------------------------------------------

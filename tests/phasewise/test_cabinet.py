@@ -15,8 +15,10 @@ import psutil
 import pytest
 
 from field_adapters.modbus_profile import load_profile
+from field_adapters.simulated.host import Lag
 from intersection.state import Display
 from phasewise.__main__ import run
+from phasewise.cabinet import Lags
 from tests.phasewise.command_line import command, environment, phasewise, street
 
 PROFILE = load_profile("phasewise_v1")
@@ -143,6 +145,17 @@ def test_a_cabinet_ends_with_its_time_and_its_records_are_judged(folder: Path, t
     assert "B: modbus at 127.0.0.1:" in said.out
     assert "0 illegal displays" in said.err
     assert {f"modbus-101-{name}.xml" for name in ("tripinfo", "statistics", "tlsstates")} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_machine_that_is_too_slow_is_told_ever_more_rarely(capfd: pytest.CaptureFixture[str]) -> None:
+    """The time that was given up is told at first, and whenever it has doubled."""
+    lags = Lags()
+    for second in range(100):
+        lags(Lag(at=10 * second, given_up=0.5))
+
+    totals = [line.split("; ")[1].split()[0] for line in capfd.readouterr().err.splitlines()]
+
+    assert ["0.5", "1.0", "2.0", "4.0", "8.0", "16.0", "32.0"] == totals
 
 
 def test_faults_are_ordered_at_a_local_socket(folder: Path, tmp_path: Path) -> None:
