@@ -253,13 +253,12 @@ class Lags:
         self._total, self._told = 0.0, 0.0
 
     def __call__(self, lag: Lag) -> None:
+        """Add a lag, and tell it where it is time to."""
         self._total += lag.given_up
         if self._total >= 2 * self._told:
             self._told = self._total
-            err.print(
-                f"at {lag.at / 10:.1f} s this machine was too slow for the speed; {self._total:.1f} s have been given up in all",
-                style="yellow",
-            )
+            told = f"at {lag.at / 10:.1f} s this machine was too slow for the speed; {self._total:.1f} s have been given up in all"
+            err.print(told, style="yellow", soft_wrap=True)
 
 
 # --- cabinets and their wires --------------------------------------------------------------------------------------------------------
