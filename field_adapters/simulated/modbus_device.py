@@ -1,10 +1,7 @@
 """A simulated cabinet on Modbus: keeps every promise that docs/modbus-map.md asks of a device.
 
-`ModbusDevice` is a bank of registers over a signal that is timed by the same `machine` as everywhere, with a gate of its own: whatever is
-requested, the device's own `review` against its own configuration decides. It acknowledges, refuses with a code, counts its watchdog down
-on the clock that it is given, and then runs its own plan. It stands on a street as a `SimulatedCabinet`, and faults can be ordered at it.
-
-What it does not imitate: the delays of a real device, lamps, and detectors (whoever owns the street reports them).
+`ModbusDevice` is a bank of registers over a `RequestedSignal`. It acknowledges, refuses with a code, counts its watchdog down on the clock
+that it is given, and then runs its own plan.
 """
 
 from collections.abc import Sequence
@@ -14,24 +11,15 @@ from typing import assert_never
 from field_adapters.modbus_link import ExceptionCode
 from field_adapters.modbus_map import DISPLAYS, CabinetFault, DetectorFault, DetectorValue, Program, Refusal, RegisterMap, is_newer
 from field_adapters.modbus_profile import LARGEST_WORD, Block, Mode, Profile, Table, crc16
-from field_adapters.simulated import orders
+from field_adapters.simulated.requested import RequestedSignal
 from intersection import machine
 from intersection.config import IntersectionConfig
-from intersection.detection import Channel, DetectorKind, Readings, empty_readings
-from intersection.observation import Observation
 from intersection.phase import Tenths
-from intersection.policy import FixedTime
-from intersection.shield import Amended, Granted, Proposal, Reason, Refused, review
-from intersection.state import FOREVER, FREE, NEVER, NO_STAGE, Display, IntersectionState, Interval, PedInterval, PhaseState
+from intersection.state import FREE, NO_STAGE, Display, Interval, PedInterval
 from intersection.tables import bits
 
-SECOND: Tenths = 10
 
-DETECTOR_FREE = DetectorValue(occupied_now=False, count=0, occupied=0, since=LARGEST_WORD)
-"""A detector on which no vehicle has ever stood."""
-
-
-class ModbusDevice:
+class ModbusDevice(RequestedSignal):
     """The cabinet: its signal, its watchdog, and what it says on the wire."""
 
     def __init__(
@@ -56,194 +44,35 @@ class ModbusDevice:
             identity: the number of its database.
             now: the instant of the start, in tenths of a second.
         """
-        self.config, self.tables = config, config.tables
         self.map = RegisterMap(profile=profile, program=Program.of(config.tables, detectors=len(config.detectors), identity=identity))
-        self.watchdog, self.own_pattern = watchdog, own_pattern
-        self.faults: set[CabinetFault] = set()
-        self.detectors: list[DetectorValue | DetectorFault] = [DETECTOR_FREE] * len(config.detectors)
-        self._plans = {pattern.number: FixedTime(config, pattern.number) for pattern in config.patterns}
-        self._readings = empty_readings(config.detectors)
-        self._boot = 0
-        self._locked_out = False
-        self._by_hand = False
-        self._preempt: int | None = None
-        self._stopped = False
-        self._refuses = self._ignores = self._another_writes = False
         self._frozen: list[tuple[Block, tuple[int, ...]]] | None = None
-        self.state = machine.start(self.tables, stage, now)
-        self.restart(stage)
+        super().__init__(config, watchdog=watchdog, own_pattern=own_pattern, stage=stage, now=now)
 
-    # --- what the technician and the street do -------------------------------------------------------------------------------------
-    def restart(self, stage: int = 0) -> None:
-        """Lose power and start anew: nothing that was requested before holds."""
-        self._boot = self._boot % LARGEST_WORD + 1
-        self._born = self.state.now
-        self._mode, self._wanted, self._plan, self._until = Mode.RELEASED, NO_STAGE, FREE, self.state.now
+    # --- what happens to it --------------------------------------------------------------------------------------------------------
+    def _forget(self) -> None:
         self._acknowledged = self._refused = self._heartbeat = 0
         self._refusal: Refusal | None = None
         self._written = (0,) * self.map.profile.request.size
-        self.state = machine.start(self.tables, stage, self.state.now)
 
-    def set_local(self, local: bool) -> None:
-        """Turn the key that locks remote requests out: they end at once, and are refused while it is turned."""
-        self._locked_out = local
-        if local:
-            self._let_go(Mode.RELEASED)
+    def _freeze(self, *, on: bool) -> None:
+        self._frozen = self._shown() if on else None
 
-    def show(self, display: Display) -> None:
-        """Go to flash or dark, or from there through a start-up back to normal."""
-        if display is Display.NORMAL:
-            self.state = machine.start(self.tables, 0, self.state.now)
-        else:
-            self.state = machine.show(self.state, display)
-            self._let_go(Mode.RELEASED)
-
-    def place_calls(self, vehicles: int, pedestrians: int = 0, discharged: int = 0) -> None:
-        """Take in calls, as masks of groups (see `machine.place_calls`)."""
-        self.state = machine.place_calls(self.state, self.tables, vehicles, pedestrians, discharged)
-
-    def order(self, order: orders.CabinetOrder) -> orders.UnsupportedOrder | None:  # noqa: C901, PLR0912  # one line for each order
-        """Carry an order out at once, or say why not."""
-        match order:
-            case orders.FreezeStatus(on):
-                self._frozen = self._shown() if on else None
-            case orders.Reboot():
-                self.restart()
-            case orders.RefuseRequests(on):
-                self._refuses = on
-            case orders.IgnoreRequests(on):
-                self._ignores = on
-                self._wanted = NO_STAGE
-            case orders.Flash(on):
-                self.show(Display.FLASH if on else Display.NORMAL)
-            case orders.ConflictFlash():
-                self.faults.add(CabinetFault.CONFLICT_MONITOR)
-                self.show(Display.FLASH)
-            case orders.ResetMonitor():
-                self.faults.discard(CabinetFault.CONFLICT_MONITOR)
-                self.show(Display.NORMAL)
-            case orders.LampsDark(on):
-                self._fault(CabinetFault.LAMP, on=on)
-                self.show(Display.DARK if on else Display.NORMAL)
-            case orders.Preempt(on, number):
-                self._fault(CabinetFault.PREEMPT, on=on)
-                self._preempt = (number - 1) % len(self.tables.stages) if on else None
-            case orders.Police(on) | orders.Manual(on):
-                self._fault(CabinetFault.MANUAL, on=on)
-                self._by_hand = on
-            case orders.LockOut(on):
-                self.set_local(on)
-            case orders.StopTime(on):
-                self._fault(CabinetFault.STOP_TIME, on=on)
-                self._stopped = on
-            case orders.AnotherWriter(on):
-                self._another_writes = on
-            case orders.ChangeIdentity(number):
-                self.map = replace(self.map, program=replace(self.map.program, identity=number))
-            case orders.JumpClock():
-                return orders.UnsupportedOrder("this map tells no time of day")
-            case orders.SetBackupTime():
-                return orders.UnsupportedOrder("its watchdog's time is fixed")
-            case orders.EditTiming() | orders.ChangeSequence():
-                return orders.UnsupportedOrder("its database cannot be edited while it runs")
-            case _:
-                assert_never(order)
-        return None
-
-    def _fault(self, fault: CabinetFault, *, on: bool) -> None:
-        """Begin or end something that goes before every request."""
-        if on:
-            self.faults.add(fault)
-            self._let_go(Mode.RELEASED)
-        else:
-            self.faults.discard(fault)
-
-    # --- as a simulated cabinet ----------------------------------------------------------------------------------------------------
-    @property
-    def now(self) -> Tenths:
-        """The cabinet's time, in tenths of a second."""
-        return self.state.now
-
-    def sense(self, readings: Readings, elapsed: Tenths) -> None:
-        """See `SimulatedCabinet`."""
-        self.detectors = [
-            _detected(before, readings, at, elapsed, is_button=detector.kind is DetectorKind.PUSH_BUTTON)
-            for at, (before, detector) in enumerate(zip(self.detectors, self.config.detectors, strict=True))
-        ]
-        self.place_calls(readings.vehicles, readings.pedestrians, readings.discharged)
-
-    def next_change(self) -> Tenths:
-        """See `SimulatedCabinet`. While it follows a request or a plan of its own, that may be any tenth."""
-        return FOREVER if self._stopped or self.state.display is not Display.NORMAL else self.state.now + 1
-
-    def indications(self) -> dict[int, PhaseState]:
-        """See `SimulatedCabinet`."""
-        return {group.number: shown for group, shown in zip(self.tables.groups, machine.phase_states(self.state, self.tables), strict=True)}
-
-    def advance(self, now: Tenths) -> None:
-        """Let time pass until an instant, in tenths of a second. Raises ValueError where it would run backwards."""
-        if now < self.state.now:
-            raise ValueError(f"time runs forward: from {self.state.now} to {now} tenths of a second")
-        if self._stopped:
-            self.state = _later(self.state, now - self.state.now)
-            return
-        while self.state.now < now:
-            step = self.state.now + 1 if self._is_waiting() else self.state.now // SECOND * SECOND + SECOND
-            marks = (step, now, self.state.arrives, self._until)
-            self._act(min(mark for mark in marks if mark > self.state.now))
-            if self._follows() and self._until <= self.state.now:
-                self._let_go(Mode.EXPIRED)
-            if self._another_writes and self.state.now % SECOND == 0:
-                self._write_as_another()
-
-    def _follows(self) -> bool:
-        """Whether a request is being carried out."""
-        return self._mode in (Mode.STAGE, Mode.PLAN)
-
-    def _is_waiting(self) -> bool:
-        """Whether a requested stage may begin at any tenth of a second, as soon as the gate allows it."""
-        return self._wanted != NO_STAGE and self.state.target == NO_STAGE
-
-    def _act(self, until: Tenths) -> None:
-        """Do what is proposed, as far as the device's own gate allows it, and let time pass."""
-        if self.state.display is not Display.NORMAL:
-            self.state = self.state._replace(now=until)
-            return
-        proposal = self._proposal()
-        verdict = None if proposal is None else review(proposal, self.state, self.tables)
-        command = None if verdict is None or isinstance(verdict, Refused) else verdict.command
-        heading = self.state.target
-        if heading == NO_STAGE:
-            heading = self.state.stage if command is None else command.stage
-        if self._wanted == heading or (self._wanted == self.state.stage and self.state.target == NO_STAGE):
-            self._wanted = NO_STAGE  # a request is for one arrival: what the gate does after it is not undone
-        self.state = machine.advance(self.state, command, until, self.tables)
-
-    def _proposal(self) -> Proposal | None:
-        """Say what is to be done: a preemption, a request, a plan, or nothing but what runs."""
-        if self._preempt is not None:
-            return Proposal(stage=self._preempt)
-        if self._by_hand:
-            return None
-        match self._mode:
-            case Mode.STAGE:
-                return None if self._wanted == NO_STAGE else Proposal(stage=self._wanted)
-            case Mode.PLAN:
-                plan = self._plans.get(self._plan)
-            case Mode.RELEASED | Mode.EXPIRED | Mode.LOCAL:
-                plan = self._plans.get(self.own_pattern)
-            case _:
-                assert_never(self._mode)
-        return Proposal() if plan is None else plan.propose(Observation(self.state, self._readings))
-
-    def _let_go(self, mode: Mode) -> None:
-        self._mode, self._wanted, self._plan, self._until = mode, NO_STAGE, FREE, self.state.now
+    def _change_identity(self, number: int) -> None:
+        self.map = replace(self.map, program=replace(self.map.program, identity=number))
 
     def _write_as_another(self) -> None:
-        """Ask for the next stage, as somebody else would who has read the map as well."""
-        self._acknowledged = self._acknowledged % LARGEST_WORD + 1
-        self._mode, self._until = Mode.STAGE, self.state.now + self.watchdog
-        self._wanted = (self.state.stage + 1) % len(self.tables.stages)
+        request, stage = self.map.profile.request, self._next_stage()
+        values = {
+            "boot": self._boot,
+            "sequence": self._acknowledged % LARGEST_WORD + 1,
+            "mode": self.map.profile.request_modes[Mode.STAGE],
+            "target": stage + 1,
+            "groups": self.tables.green[stage],
+            "hold": self.map.profile.limits.max_hold,
+            "not_after": self._clock(),
+            "heartbeat": 1 - self._heartbeat if request.table.is_bits else self._heartbeat % LARGEST_WORD + 1,
+        }
+        self.write(request.table, request.address, request.put(values))
 
     # --- the bank ------------------------------------------------------------------------------------------------------------------
     def read(self, table: Table, address: int, count: int) -> tuple[int, ...] | ExceptionCode:
@@ -288,10 +117,9 @@ class ModbusDevice:
         late = self._judge_age(values)
         if late is not None:
             return late
-        if self._locked_out or self._by_hand or self._stopped or self._preempt is not None:
-            return Refusal.LOCAL
-        if self.state.display is not Display.NORMAL:
-            return Refusal.FLASH
+        hindered = self.objection(Mode.STAGE, self.state.stage)
+        if hindered in (Refusal.LOCAL, Refusal.FLASH):
+            return hindered
         fresh = values["heartbeat"] != self._heartbeat
         if "sequence" in values and (values["heartbeat"] == 0 or not (fresh or self._follows())):
             return Refusal.HEARTBEAT
@@ -311,20 +139,13 @@ class ModbusDevice:
 
     def _judge_target(self, mode: Mode, values: dict[str, int]) -> Refusal | None:
         if mode is Mode.PLAN:
-            return None if values["target"] in self._plans else Refusal.UNKNOWN_PLAN
+            return self.objection(mode, values["target"])
         stage = self._stage(values)
         if stage is None:
             return Refusal.UNKNOWN_STAGE
         if values.get("clear", 0) & ~self.tables.green[stage]:
             return Refusal.CLEAR
-        verdict = review(Proposal(stage=stage), self.state, self.tables)
-        match verdict:
-            case Refused() | Amended(reason=Reason.PROHIBITED_MOVE):
-                return Refusal.CONFLICT
-            case Granted() | Amended():
-                return None
-            case _:
-                assert_never(verdict)
+        return self.objection(mode, stage)
 
     def _obey(self, values: dict[str, int]) -> None:
         """Carry an accepted request out. Only a new heartbeat winds the watchdog up."""
@@ -335,14 +156,11 @@ class ModbusDevice:
             return
         if fresh:
             self._heartbeat = values["heartbeat"]
-            self._until = self.state.now + min(self.watchdog, values.get("hold", self.watchdog))
+            self.wind_up(values.get("hold", self.watchdog))
         elif self._until <= self.state.now:  # a map without sequences repeats itself, and what it repeats does not count
             return
-        self._mode = mode
         stage = self._stage(values)
-        self._plan = values["target"] if mode is Mode.PLAN else FREE
-        self._wanted = NO_STAGE if mode is Mode.PLAN or stage is None or self._ignores else stage
-        self._act(self.state.now)
+        self.follow(mode, values["target"] if mode is Mode.PLAN or stage is None else stage)
 
     def _asked(self, values: dict[str, int]) -> Mode | None:
         return next((mode for mode, number in self.map.profile.request_modes.items() if number == values["mode"]), None)
@@ -434,45 +252,3 @@ def _of_detector(detector: DetectorValue | DetectorFault) -> dict[str, int]:
             }
         case _:
             assert_never(detector)
-
-
-def _detected(
-    before: DetectorValue | DetectorFault, readings: Readings, at: int, elapsed: Tenths, *, is_button: bool
-) -> DetectorValue | DetectorFault:
-    """Add what a detector says now to its totals."""
-    if not readings.valid[at]:
-        return DetectorFault.OPEN_LOOP
-    was = before if isinstance(before, DetectorValue) else DETECTOR_FREE
-    count, share = float(readings.values[Channel.COUNT, at]), float(readings.values[Channel.OCCUPANCY, at])
-    stood = elapsed * int(count > 0) if is_button else round(share * elapsed)
-    on = count > 0 if is_button else elapsed > 0 and stood >= elapsed
-    since = 0 if on else 1 if count > 0 or stood > 0 else min((was.since or 0) + elapsed, LARGEST_WORD)
-    return DetectorValue(
-        occupied_now=on,
-        count=(was.count or 0) + round(count) & LARGEST_WORD,
-        occupied=(was.occupied or 0) + stood & LARGEST_WORD,
-        since=max(since, int(not on)),
-    )
-
-
-def _later(state: IntersectionState, by: Tenths) -> IntersectionState:
-    """Let time pass that does not count: every instant moves along with it."""
-
-    def moved(instant: Tenths) -> Tenths:
-        return instant if instant in (NEVER, FOREVER) else instant + by
-
-    def all_moved(instants: tuple[Tenths, ...]) -> tuple[Tenths, ...]:
-        return tuple(map(moved, instants))
-
-    return state._replace(
-        now=state.now + by,
-        arrived=moved(state.arrived),
-        left=moved(state.left),
-        arrives=moved(state.arrives),
-        began=all_moved(state.began),
-        ended=all_moved(state.ended),
-        called=all_moved(state.called),
-        ped_called=all_moved(state.ped_called),
-        walked=all_moved(state.walked),
-        oldest=moved(state.oldest),
-    )
