@@ -1,8 +1,10 @@
 """Our own plan, when the policy is away: a time-of-day schedule of patterns, entered from whatever runs, brought into step bit by bit.
 
 A pattern is in step when its cycle stands where the clock has it. On entry, after a change of pattern and after a step of the clock it is
-not; then each split is stretched (dwell) or cut (shortway), by at most a fifth of itself, whichever way is the shorter, until it is. The
-gate still has every word: no green is cut below its minimum or its walk.
+not; then each split is stretched (dwell) or cut (shortway), by at most a fifth of itself, whichever takes fewer cycles, until it is. No
+split is cut below the minimum green and walk of its stage, and none stretched beyond what the pattern lets a green last, so that the gate
+has nothing to amend. A stage counts from its measured arrival and the next is wanted until it has arrived: what the gate or the street
+holds up is late, never left out.
 
 Pure: where it stands is handed in and out, and the time of day is a parameter.
 """
@@ -11,21 +13,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from math import ceil
 from typing import NamedTuple
 
 from field_adapters._base import PlanStep
 from intersection.config import IntersectionConfig
 from intersection.errors import ConfigError
+from intersection.observation import Observation
 from intersection.phase import Tenths
 from intersection.plan import Pattern, Schedule
 from intersection.shield import Proposal
-from intersection.state import NO_STAGE, IntersectionState
+from intersection.state import FOREVER, NO_STAGE, IntersectionState
 
 SHARE = 5
 """A split is corrected by at most this part of itself: a fifth, as cabinets have it."""
 
+PERIOD: Tenths = 10
+"""A plan is asked every second; it leaves a stage at the nearest."""
+
 IN_STEP: Tenths = 10
 """A cycle that is off by no more than this is in step."""
+
+
+class Room(NamedTuple):
+    """By how much each split of a pattern can be corrected at a time, in tenths of a second."""
+
+    cuts: tuple[Tenths, ...]
+    dwells: tuple[Tenths, ...]
 
 
 class Standing(NamedTuple):
@@ -35,10 +49,10 @@ class Standing(NamedTuple):
     """The pattern's number."""
 
     entry: int
-    """Which entry of its sequence runs."""
+    """Which entry of its sequence runs, or is wanted next."""
 
     ends: Tenths
-    """When its split ends."""
+    """When its split ends; FOREVER until its stage has arrived."""
 
     off: Tenths = 0
     """By how much the cycle is behind the clock, the shorter way round; negative where it is ahead."""
@@ -63,6 +77,15 @@ class Plans:
     def _stage(self) -> Mapping[str, int]:
         return {stage.name: at for at, stage in enumerate(self.config.stages)}
 
+    @cached_property
+    def rooms(self) -> Mapping[int, Room]:
+        """For each pattern's number, how far its splits can be corrected.
+
+        Dwelling takes no more than the change that follows, since a pattern lets a green last as long as its split; a green that goes on
+        in the next stage has no such room.
+        """
+        return {number: self._room(pattern) for number, pattern in self.patterns.items()}
+
     def propose(self, before: Standing | None, state: IntersectionState, wall: float) -> tuple[Proposal, Standing]:
         """Say what the plan would have now, and where it then stands.
 
@@ -75,20 +98,37 @@ class Plans:
             ConfigError: the signal has no pattern.
         """
         pattern, position = self._now(wall)
-        if before is None or before.pattern != pattern.number or state.now - before.seen > pattern.cycle:
+        if before is None or before.pattern != pattern.number or not 0 <= state.now - before.seen <= pattern.cycle:
             before = self._enter(pattern, position, state)
-        at = before._replace(off=_off(pattern, position, before, state.now), seen=state.now)
-        running = state.stage if state.target == NO_STAGE else state.target
-        if state.now >= at.ends - self._change(pattern, at.entry) and state.target == NO_STAGE:
-            at = self._following(pattern, at, state.now)
-        wanted = self._stage_of(pattern, at.entry)
-        return Proposal(stage=wanted if state.target == NO_STAGE else running, pattern=pattern.number), at
+        at = before._replace(seen=state.now)
+        if state.target != NO_STAGE:
+            return Proposal(pattern=pattern.number), at
+        if at.ends != FOREVER and self._stage_of(pattern, at.entry) != state.stage:
+            at = at._replace(entry=self._next(pattern, at.entry), ends=FOREVER)  # the gate has left it before its end
+        if at.ends == FOREVER and self._stage_of(pattern, at.entry) == state.stage:
+            at = self._arrived(pattern, position, at, state.arrived)
+        while at.ends != FOREVER and state.now + PERIOD // 2 >= at.ends - self._change(pattern, at.entry):
+            following = self._next(pattern, at.entry)
+            if self._stage_of(pattern, following) != state.stage:
+                at = at._replace(entry=following, ends=FOREVER)
+            else:
+                at = self._arrived(pattern, position, at._replace(entry=following), max(at.ends, state.now))
+        if at.ends != FOREVER:
+            at = at._replace(off=_shorter(self._behind(pattern, position, at), pattern.cycle))
+        return Proposal(stage=self._stage_of(pattern, at.entry), pattern=pattern.number), at
 
     def cycles_left(self, at: Standing) -> int:
-        """Tell how many cycles it will take at most to get into step."""
+        """Tell how many cycles it will take to get into step while nothing holds it up."""
         if abs(at.off) <= IN_STEP:
             return 0
-        return -(-abs(at.off) // max(1, self.patterns[at.pattern].cycle // SHARE))
+        pattern = self.patterns[at.pattern]
+        short, dwell = self._cycles(pattern, at.off % pattern.cycle)
+        return ceil(min(short, dwell, pattern.cycle))
+
+    def most_cycles(self, number: int) -> int:
+        """Tell in how many cycles a pattern is in step at the latest, from wherever it is entered, while nothing holds it up."""
+        pattern, room = self.patterns[number], self.rooms[number]
+        return 1 + -(-pattern.cycle // max(1, sum(room.cuts) + sum(room.dwells)))
 
     def step(self, at: Standing) -> PlanStep:
         """Tell whether it is in step."""
@@ -103,42 +143,63 @@ class Plans:
         return pattern, pattern.position(running.since_reference)
 
     def _enter(self, pattern: Pattern, position: Tenths, state: IntersectionState) -> Standing:
-        """Begin with the stage that runs, until its end by the clock, but for no longer than its split.
+        """Begin with the stage that runs or is being gone to; where the sequence does not have it, with the one that the clock has.
 
-        Of several entries with that stage it is the one that ends soonest; where the sequence does not have it, the one that the clock has.
+        Of several entries with that stage it is the one that ends soonest.
         """
         running = state.stage if state.target == NO_STAGE else state.target
         entries = [entry for entry in range(len(pattern.sequence)) if self._stage_of(pattern, entry) == running]
-        if not entries:
-            entry = pattern.stage_at(position)
-            return Standing(pattern.number, entry, state.now + pattern.splits[entry], seen=state.now)
-        entry = min(entries, key=lambda each: (pattern.ends_at(each) - position) % pattern.cycle)
-        left = (pattern.ends_at(entry) - position) % pattern.cycle
-        return Standing(pattern.number, entry, state.now + min(left, pattern.splits[entry]), seen=state.now)
+        entry = min(entries, key=lambda each: (pattern.ends_at(each) - position) % pattern.cycle, default=pattern.stage_at(position))
+        off = _shorter((position - pattern.ends_at(entry)) % pattern.cycle, pattern.cycle)
+        return Standing(pattern.number, entry, FOREVER, off, state.now)
 
-    def _following(self, pattern: Pattern, at: Standing, now: Tenths) -> Standing:
-        """Begin the next split, corrected by as much as may be towards the clock."""
-        entry = (at.entry + 1) % len(pattern.sequence)
-        split = pattern.splits[entry]
-        most = split // SHARE
-        correction = max(-most, min(most, at.off))
-        late = max(0, now + self._change(pattern, at.entry) - at.ends)
-        return at._replace(entry=entry, ends=at.ends + split - correction + late)
+    def _arrived(self, pattern: Pattern, position: Tenths, at: Standing, arrived: Tenths) -> Standing:
+        """Say when the split of a stage ends that has arrived: corrected towards the clock by as much as may be."""
+        at = at._replace(ends=arrived + pattern.splits[at.entry])
+        behind, room = self._behind(pattern, position, at), self.rooms[pattern.number]
+        short, dwell = self._cycles(pattern, behind)
+        if short <= dwell:
+            return at._replace(ends=at.ends - min(behind, room.cuts[at.entry]))
+        return at._replace(ends=at.ends + min(pattern.cycle - behind, room.dwells[at.entry]))
+
+    def _cycles(self, pattern: Pattern, behind: Tenths) -> tuple[float, float]:
+        """Tell in how many cycles shortways would close a gap, and dwells; a moment is not brought all round."""
+        room = self.rooms[pattern.number]
+        ahead = pattern.cycle - behind
+        if behind <= IN_STEP or ahead <= IN_STEP:
+            return (0.0, 1.0) if behind <= ahead else (1.0, 0.0)
+        return behind / (sum(room.cuts) or 1e-9), ahead / (sum(room.dwells) or 1e-9)
+
+    def _behind(self, pattern: Pattern, position: Tenths, at: Standing) -> Tenths:
+        """Tell by how much the cycle is behind the clock, in 0 to a cycle."""
+        return (position + at.ends - at.seen - pattern.ends_at(at.entry)) % pattern.cycle
+
+    def _room(self, pattern: Pattern) -> Room:
+        tables = self.config.tables
+        cuts, dwells = [], []
+        for entry, split in enumerate(pattern.splits):
+            stage, change = self._stage_of(pattern, entry), self._change(pattern, entry)
+            most = split // SHARE
+            goes_on = tables.green[stage] & tables.green[self._stage_of(pattern, self._next(pattern, entry))]
+            cuts.append(max(0, min(most, split - change - tables.service[stage])))
+            dwells.append(0 if goes_on else max(0, min(most, change - PERIOD)))
+        return Room(tuple(cuts), tuple(dwells))
 
     def _change(self, pattern: Pattern, entry: int) -> Tenths:
         """The time from the end of an entry's green to the beginning of the next one's: it belongs to the split that ends."""
-        following = (entry + 1) % len(pattern.sequence)
-        return self.config.tables.move(self._stage_of(pattern, entry), self._stage_of(pattern, following)).duration
+        return self.config.tables.move(self._stage_of(pattern, entry), self._stage_of(pattern, self._next(pattern, entry))).duration
 
     def _stage_of(self, pattern: Pattern, entry: int) -> int:
         return self._stage[pattern.sequence[entry]]
 
+    @staticmethod
+    def _next(pattern: Pattern, entry: int) -> int:
+        return (entry + 1) % len(pattern.sequence)
 
-def _off(pattern: Pattern, position: Tenths, at: Standing, now: Tenths) -> Tenths:
-    """Tell by how much the cycle is behind the clock, the shorter way round."""
-    stands = pattern.ends_at(at.entry) - (at.ends - now)
-    behind = (position - stands) % pattern.cycle
-    return behind if 2 * behind <= pattern.cycle else behind - pattern.cycle
+
+def _shorter(behind: Tenths, cycle: Tenths) -> Tenths:
+    """Turn what is behind, in 0 to a cycle, into the shorter way round."""
+    return behind if 2 * behind <= cycle else behind - cycle
 
 
 class Follower:
@@ -161,3 +222,20 @@ class Follower:
     def standing(self) -> Standing | None:
         """Where it stands; None while it is not followed."""
         return self._at
+
+
+class PlanPolicy:
+    """The same plan as an ordinary policy, for a simulation: its clock began at an instant of the wall's."""
+
+    def __init__(self, plans: Plans, began: float) -> None:
+        """Follow plans; `began` is the time on the wall at the simulation's instant 0, in seconds since 1970 UTC."""
+        self.follower, self._began = Follower(plans), began
+
+    @property
+    def period(self) -> Tenths:
+        """A second, the resolution of a plan."""
+        return PERIOD
+
+    def propose(self, observation: Observation) -> Proposal:
+        """Propose what the plan has now. Raises ConfigError where there is none."""
+        return self.follower.propose(observation.state, self._began + observation.state.now / 10)
