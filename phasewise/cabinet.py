@@ -10,6 +10,7 @@ import json as json_
 import shutil
 import signal as signal_
 import sys
+import time
 from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -30,10 +31,16 @@ from envs.sumo_session import Backend
 from envs.traffic import network_of
 from field_adapters._errors import LinkError
 from field_adapters.modbus_profile import load_profile
+from field_adapters.ntcip_program import Method, NtcipProgram, program_of
 from field_adapters.simulated.host import Host, HostedCabinet, Lag, Stand
 from field_adapters.simulated.modbus_device import ModbusDevice
 from field_adapters.simulated.modbus_server import ModbusServer
-from field_adapters.simulated.orders import ORDERS, Order, Reboot, UnsupportedOrder, parse, usage
+from field_adapters.simulated.ntcip_controller import NtcipController
+from field_adapters.simulated.ntcip_store import NtcipStore
+from field_adapters.simulated.orders import ORDERS, Order, Reboot, TakesOrders, UnsupportedOrder, parse, usage
+from field_adapters.simulated.snmp_agent import Right, SnmpAgent
+from field_adapters.snmp import UsmUser
+from intersection.config import IntersectionConfig
 from intersection.errors import ConfigError, UnknownNameError, UserError
 from intersection.phase import Tenths
 from intersection.state import FREE
@@ -81,13 +88,22 @@ class Site:
     """Of the Modbus cabinets."""
 
     watchdog: Tenths = 50
-    """After what time without a heartbeat a Modbus cabinet goes back to its own plan, in tenths of a second."""
+    """After what time without a heartbeat, or a request, a cabinet goes back to its own plan, in tenths of a second."""
+
+    method: str = ""
+    """How stages become phases of an NTCIP cabinet: a value of `Method`; by default stages, or rings where that cannot be."""
 
     def __post_init__(self) -> None:
         if not self.ports:
             raise ConfigError("a cabinet needs a wire", allowed="--ntcip PORT, --modbus PORT, or both")
         if not (isfinite(self.speed) and self.speed > 0):
             raise ConfigError("time passes forward", key="--speed", value=self.speed, allowed="above 0")
+        if self.method not in ("", *(method.value for method in Method)):
+            raise UnknownNameError("method", self.method, [method.value for method in Method])
+        if Protocol.NTCIP in self.ports and (self.watchdog < 10 or self.watchdog % 10):
+            raise ConfigError(
+                "an NTCIP cabinet counts its backup time in whole seconds", key="--watchdog", value=self.watchdog / 10, allowed="1 or more"
+            )
         highest = 65_536 - len(self.signals)
         for protocol, port in self.ports.items():
             if not 0 <= port <= highest:
@@ -133,6 +149,7 @@ def run_cabinet(
     record: Path | None,
     profile: str,
     watchdog: float,
+    method: str,
 ) -> None:
     """Let cabinets stand on a scenario until it ends, or until Ctrl-C.
 
@@ -151,7 +168,8 @@ def run_cabinet(
         seconds: for how long, in simulated seconds.
         record: a folder in which SUMO's own records are kept.
         profile: of the Modbus cabinets.
-        watchdog: of the Modbus cabinets, in seconds.
+        watchdog: or backup time of the cabinets, in seconds.
+        method: of the NTCIP cabinets.
 
     Raises:
         UserError: something that was asked for does not exist or fit.
@@ -181,6 +199,7 @@ def run_cabinet(
         record=record,
         profile=profile,
         watchdog=round(watchdog * 10),
+        method=method,
     )
     if record is not None:
         writable_folder(record)
@@ -288,8 +307,8 @@ class Standing:
         )
         self._wires = {street.signal.id: self._put_up(street) for street in self.streets}
         stands = [
-            Stand(name=street.signal.id, config=street.config, street=street, cabinet=self._wires[street.signal.id].cabinet)
-            for street in self.streets
+            Stand(name=street.signal.id, config=street.config, street=street, cabinet=wired.cabinet, orders=wired.orders)
+            for street, wired in zip(self.streets, self._wires.values(), strict=True)
         ]
         self.host = Host(stands, step=max(10, self.streets.step))
         self.heard: list[Heard] = []
@@ -305,7 +324,7 @@ class Standing:
             case Protocol.MODBUS:
                 return ModbusWired(self.site, street)
             case Protocol.NTCIP:
-                raise UserError("an NTCIP cabinet")
+                return NtcipWired(self.site, street)
             case _:
                 assert_never(self.protocol)
 
@@ -353,6 +372,11 @@ class Wired(Interface):
         ...
 
     @property
+    def orders(self) -> TakesOrders:
+        """Who takes its orders."""
+        ...
+
+    @property
     def words(self) -> str:
         """What it is, in words."""
         ...
@@ -371,7 +395,7 @@ class ModbusWired:
 
     def __init__(self, site: Site, street: SumoStreet) -> None:
         config = street.config
-        self.cabinet = ModbusDevice(
+        self.cabinet = self.orders = ModbusDevice(
             config,
             load_profile(site.profile),
             watchdog=site.watchdog,
@@ -400,6 +424,61 @@ class ModbusWired:
     async def hang_up(self) -> None:
         """Close every connection."""
         await self._server.hang_up()
+
+
+COMMUNITY = "phasewise"
+"""Who may read and write in SNMP v1 and v2c; everybody on this machine may know it."""
+
+USER = UsmUser(name="phasewise", auth_passphrase="phasewise auth", priv_passphrase="phasewise priv")
+"""Who may read and write in SNMP v3, as public as the community."""
+
+
+class NtcipWired:
+    """A cabinet of NTCIP 1202 on SNMP."""
+
+    def __init__(self, site: Site, street: SumoStreet) -> None:
+        config = street.config
+        self._program, self._site = _program(config, site.method), site
+        self.cabinet = NtcipController(
+            config,
+            self._program,
+            backup=site.watchdog,
+            own_pattern=config.patterns[0].number if config.patterns else FREE,
+            stage=street.first_stage,
+            now=street.now,
+            wall=time.time(),
+            identity=crc32(street.signal.id.encode()),
+        )
+        self.orders = NtcipStore(self.cabinet)
+
+    @property
+    def words(self) -> str:
+        """What it is, in words."""
+        program = self._program
+        return (
+            f"{len(program.phases)} phases by {program.method.value}, {len(program.overlaps)} overlaps, {len(program.detectors)} loops, "
+            f"{len(program.buttons)} buttons; v1 and v2c with community {COMMUNITY!r}, v3 with user {USER.name!r}, pass phrases "
+            f"{USER.auth_passphrase!r} (SHA-256) and {USER.priv_passphrase!r} (AES-128), backup time {self._site.watchdog / 10:g} s"
+        )
+
+    async def listen(self, host: str, port: int, wires: AsyncExitStack) -> int:
+        """Be heard."""
+        agent = SnmpAgent(self.orders, communities={COMMUNITY: Right.WRITE}, users={USER: Right.WRITE}, host=host, port=port)
+        return (await wires.enter_async_context(agent)).address[1]
+
+    async def hang_up(self) -> None:
+        """Do nothing: datagrams know no connection."""
+
+
+def _program(config: IntersectionConfig, method: str) -> NtcipProgram:
+    """Work out what the cabinet holds, by one ring of stages where that can be, else by dual ring. Raises ConfigError with the causes."""
+    causes = []
+    for each in Method if not method else [Method(method)]:
+        found = program_of(config, each)
+        if isinstance(found, NtcipProgram):
+            return found
+        causes.append(f"by {each.value}: {found.cause}")
+    raise ConfigError(f"no NTCIP cabinet can run signal {config.name} ({'; '.join(causes)})")
 
 
 # --- orders --------------------------------------------------------------------------------------------------------------------------

@@ -199,7 +199,8 @@ def cabinet(
     orders: Annotated[str, typer.Option(help="where faults are ordered: - for standard input, or a local socket's path")] = "",
     record: Annotated[Path | None, typer.Option(help="a folder in which SUMO's own records are kept")] = None,
     profile: Annotated[str, typer.Option(help="the Modbus cabinet's register map")] = "phasewise_v1",
-    watchdog: Annotated[float, typer.Option(help="the Modbus cabinet's watchdog, in seconds", min=0.5)] = 5.0,
+    method: Annotated[str, typer.Option(help="how an NTCIP cabinet holds stages: stages or rings; what can be, by default")] = "",
+    watchdog: Annotated[float, typer.Option(help="watchdog or backup time, in seconds", min=0.5)] = 5.0,
     json: Annotated[bool, typer.Option("--json", help="tell in one JSON object when it listens, and where")] = False,
 ) -> None:
     """Put a simulated cabinet on a street in SUMO, and let it be heard over NTCIP or Modbus."""
@@ -220,6 +221,7 @@ def cabinet(
         record=record,
         profile=profile,
         watchdog=watchdog,
+        method=method,
         json=json,
     )
 

@@ -50,6 +50,8 @@ class Stand:
     config: IntersectionConfig
     street: Street
     cabinet: HostedCabinet
+    orders: TakesOrders | None = None
+    """Who takes orders in the cabinet's place, where it is more than its controller."""
 
 
 class Lag(NamedTuple):
@@ -106,7 +108,8 @@ class Host:
         if isinstance(order, DetectorOrder):
             self._cabling[name].order(order)
             return None
-        return self.stands[name].cabinet.order(order)
+        stand = self.stands[name]
+        return (stand.orders or stand.cabinet).order(order)
 
     def advance(self, until: Tenths) -> None:
         """Let time pass until an instant, in tenths of a second; what the cabinets were asked for meanwhile counts from now.

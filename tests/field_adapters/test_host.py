@@ -20,7 +20,7 @@ from intersection.config import parse
 from intersection.detection import Channel, Readings, empty_readings
 from intersection.errors import ConfigError, UnknownNameError
 from intersection.phase import Tenths
-from intersection.state import Interval, PedInterval, PhaseState
+from intersection.state import Display, Interval, PedInterval, PhaseState
 from intersection.street import SyntheticStreet
 from tests.field_adapters.plain_cabinet import PlainCabinet
 from tests.intersection.documents import GOOD
@@ -242,6 +242,15 @@ def test_a_cabinet_takes_its_orders_from_the_host() -> None:
     host.advance(1)
     assert (0, Interval.FLASH) == (street.shown[-1][0], street.shown[-1][1][2][0])
     assert UnsupportedOrder("this cabinet has a flasher only") == host.order("X", Reboot())
+
+
+def test_somebody_else_may_take_a_cabinets_orders() -> None:
+    """Where a cabinet is more than its controller, the order goes to the whole."""
+    street, cabinet, store = SyntheticStreet({0: EMPTY}), PlainCabinet(CONFIG, 1), PlainCabinet(CONFIG, 1)
+    host = Host([Stand(name="X", config=CONFIG, street=street, cabinet=cabinet, orders=store)])
+    host.order("X", Flash(True))
+
+    assert (Display.NORMAL, Display.FLASH) == (cabinet.state.display, store.state.display)
 
 
 def test_an_order_for_nobody_is_refused() -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import signal
@@ -15,10 +16,13 @@ import psutil
 import pytest
 
 from field_adapters.modbus_profile import load_profile
+from field_adapters.ntcip_objects import PHASE_GREENS
 from field_adapters.simulated.host import Lag
+from field_adapters.snmp import Community, Credentials, ReadResult, Values, Version
+from field_adapters.snmp_manager import SnmpManager
 from intersection.state import Display
 from phasewise.__main__ import run
-from phasewise.cabinet import Lags
+from phasewise.cabinet import COMMUNITY, USER, Lags
 from tests.phasewise.command_line import command, environment, phasewise, street
 
 PROFILE = load_profile("phasewise_v1")
@@ -122,6 +126,31 @@ def test_a_cabinet_is_heard_over_modbus_and_its_time_passes(folder: Path) -> Non
         assert first["greens"]
 
 
+async def greens(port: int, credentials: Credentials) -> ReadResult:
+    """Ask an NTCIP cabinet which of its first eight phases are green."""
+    async with SnmpManager() as manager:
+        link = await manager.connect("127.0.0.1", port, credentials)
+        return await link.get([PHASE_GREENS.at(1)], asyncio.get_running_loop().time() + 10.0)
+
+
+@pytest.mark.parametrize("credentials", [USER, Community(name=COMMUNITY, version=Version.V2C, insecure=True)], ids=["v3", "v2c"])
+def test_a_cabinet_is_heard_over_ntcip_and_modbus_at_once(folder: Path, credentials: Credentials) -> None:
+    """Each has streets of its own; both show a green, and Ctrl-C ends both simulations."""
+    with standing(folder, "--ntcip", 0, "--modbus", 0) as (process, cabinets):
+        family = psutil.Process(process.pid).children(recursive=True)
+        ports = {cabinet["protocol"]: cabinet["port"] for cabinet in cabinets}
+        answer = asyncio.run(greens(ports["ntcip"], credentials))
+
+        assert status(ports["modbus"])["greens"]
+        assert isinstance(answer, Values)
+        assert 0 < answer.integers[PHASE_GREENS.at(1)] < 256
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+
+        assert (0, "") == (process.returncode, told)
+        assert [] == psutil.wait_procs(family, timeout=10)[1]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_a_cabinet_and_leaves_nothing_running(folder: Path, number: signal.Signals) -> None:
     """It ends at once with code 0; no process, no file and no open port are left."""
@@ -211,6 +240,8 @@ def test_a_cabinet_can_have_the_configuration_of_a_file(folder: Path, tmp_path: 
         ([], ["a cabinet needs a wire", "--modbus PORT"]),
         (["--modbus", 0, "--host", "192.0.2.1"], ["--host = '192.0.2.1'", "on this machine only"]),
         (["--modbus", 65536], ["65536"]),
+        (["--ntcip", 0, "--watchdog", 1.5], ["--watchdog = 1.5", "whole seconds"]),
+        (["--ntcip", 0, "--method", "ring"], ["unknown method 'ring'; did you mean 'rings'"]),
         (["--modbus", 0, "--signal", "C"], ["unknown signal 'C'", "known: B"]),
         (["--modbus", 0, "--speed", 0], ["--speed = 0.0", "above 0"]),
         (["--modbus", 0, "--preset", "reso"], ["unknown preset 'reso'; did you mean 'resco'"]),
