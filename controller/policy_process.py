@@ -83,6 +83,7 @@ class _Child:
         """Since when the last question has no answer."""
 
         self.began = 0.0
+        self._hearing: asyncio.Task[bytes] | None = None
 
     def end(self) -> None:
         """End it at once."""
@@ -93,22 +94,37 @@ class _Child:
             self.process.wait(1.0)
 
     async def receive(self, deadline: float) -> Told | Unreadable | None:
-        """Wait for what it says next; None where it says nothing in time, an OSError where it has ended."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                message = await asyncio.get_running_loop().sock_recv(self.link, LARGEST)
-        except TimeoutError:
+        """Wait for what it says next; None where it says nothing in time, an OSError where it has ended.
+
+        What is listened for goes on beyond the deadline: a message that comes just then is heard next time, and not lost.
+        """
+        loop = asyncio.get_running_loop()
+        if self._hearing is None:
+            self._hearing = loop.create_task(loop.sock_recv(self.link, LARGEST))
+        done, _ = await asyncio.wait({self._hearing}, timeout=max(0.0, deadline - loop.time()))
+        if not done:
             return None
+        if self._hearing is None:
+            raise ConnectionAbortedError("it was ended meanwhile")
+        heard_of, self._hearing = self._hearing, None
+        message = heard_of.result()
         if not message:
             raise ConnectionResetError("it has ended")
         return heard(message)
+
+    def hush(self) -> None:
+        """Listen no more; before the end, and by the loop itself."""
+        if self._hearing is not None:
+            self._hearing.cancel()
+            self._hearing = None
 
     def cause(self) -> str:
         """Say how it ended."""
         code = self.process.poll()
         if code is None:
             return "it has closed its end"
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        named = {each.value: each.name for each in signal.Signals}
+        return f"signal {named.get(-code, -code)}" if code < 0 else f"exit code {code}"
 
 
 _START = "import os, sys; os.dup2({fd}, 3); import {worker} as worker; worker.main(*sys.argv[1:])"
@@ -148,6 +164,7 @@ class PolicyProcess:
         self._start_at = 0.0
         self._closed = False
         self._last: Answer = Loading()
+        self._asking = asyncio.Lock()
 
     @property
     def pid(self) -> int | None:
@@ -161,6 +178,10 @@ class PolicyProcess:
 
     async def ask(self, observation: Observation, now: Tenths, deadline: float) -> Answer:
         """See `PolicySource`."""
+        async with self._asking:
+            return await self._ask(observation, deadline)
+
+    async def _ask(self, observation: Observation, deadline: float) -> Answer:
         clock = asyncio.get_running_loop().time
         child = await self._ready(clock(), deadline)
         if not isinstance(child, _Child):
@@ -173,8 +194,7 @@ class PolicyProcess:
             child.link.send(question(child.number, observation))
             while (told := await child.receive(deadline)) is not None:
                 if isinstance(told, Unreadable):
-                    child.pending_since = None
-                    return Garbage(told.why)
+                    return self._ended(child, Garbage(told.why), clock())
                 if told.number == child.number:
                     child.pending_since = None
                     return self._judged(told)
@@ -188,12 +208,15 @@ class PolicyProcess:
         arguments = (self._arguments[0], str(bundle), self._arguments[2])
         child = await loop.run_in_executor(None, _Child, self._worker, arguments)
         against = await self._greeting(child, loop.time() + self._patience.load)
-        if against is not None:
+        if against is not None or self._closed:
+            child.hush()
             await loop.run_in_executor(None, child.end)
             return against
-        old, self._child, self._arguments = self._child, child, arguments
-        self._last = Loading()
+        async with self._asking:  # whoever has asked the old one still hears it
+            old, self._child, self._arguments = self._child, child, arguments
+            self._last, self._restarts, self._start_at = Loading(), 0, 0.0
         if old is not None:
+            old.hush()
             await loop.run_in_executor(None, old.end)
         return None
 
@@ -204,6 +227,7 @@ class PolicyProcess:
             self._starting.add_done_callback(_end_what_started)
             self._starting = None
         if self._child is not None:
+            self._child.hush()
             self._child.end()
             self._child = None
 
@@ -217,7 +241,10 @@ class PolicyProcess:
             if self._starting is None or not self._starting.done():
                 return Loading() if isinstance(self._last, Loading) else self._last
             started, self._starting = self._starting, None
-            self._child = started.result()
+            try:
+                self._child = started.result()
+            except OSError as error:
+                return self._unstarted(error, now)
             self._child.began = now
         child = self._child
         if child.loaded:
@@ -226,13 +253,16 @@ class PolicyProcess:
             return self._last
         found = await self._greeting(child, deadline)
         if found is None:
-            self._restarts = 0
             return child
         if isinstance(found, Died):
             return self._died(child, now)
         if isinstance(found, Loading) and now - child.began > self._patience.load:
             return self._hung(child, now)
-        self._last = found if not isinstance(found, Loading) else self._last
+        if isinstance(found, Garbage):
+            return self._ended(child, found, now)
+        if isinstance(found, Loading):
+            return self._last
+        self._last = found
         return found
 
     async def _greeting(self, child: _Child, deadline: float) -> Answer | None:
@@ -257,7 +287,9 @@ class PolicyProcess:
     async def _drained(self, child: _Child, deadline: float) -> bool:
         """Wait for the answer to an older question, and forget it; tell whether it came."""
         while (told := await child.receive(deadline)) is not None:
-            if isinstance(told, Unreadable) or told.number == child.number:
+            if isinstance(told, Unreadable):
+                raise ConnectionAbortedError(told.why)
+            if told.number == child.number:
                 child.pending_since = None
                 return True
         return False
@@ -267,28 +299,37 @@ class PolicyProcess:
         return Late() if waited < self._patience.hang else self._hung(child, now)
 
     def _hung(self, child: _Child, now: float) -> Answer:
-        self._forget(child, now)
-        self._last = Hung()
-        return self._last
+        return self._ended(child, Hung(), now)
 
     def _died(self, child: _Child, now: float) -> Answer:
         with suppress(subprocess.TimeoutExpired):
             child.process.wait(0.02)  # the socket closes a moment before the process can be asked how it ended
-        self._last = Died(child.cause())
-        self._forget(child, now)
+        return self._ended(child, Died(child.cause()), now)
+
+    def _unstarted(self, error: OSError, now: float) -> Answer:
+        self._wait(now)
+        self._last = Died(f"it cannot be started: {error.strerror or error}")
         return self._last
 
-    def _forget(self, child: _Child, now: float) -> None:
-        """End a child, and wait before the next."""
+    def _ended(self, child: _Child, why: Answer, now: float) -> Answer:
+        """End a child, and wait before the next; until that one answers, this is how it stands."""
         self._child = None
-        self._start_at = now + min(self._patience.longest, self._patience.restart * 2**self._restarts)
-        self._restarts += 1
+        self._last = why
+        self._wait(now)
+        child.hush()
         asyncio.get_running_loop().run_in_executor(None, child.end)
+        return why
+
+    def _wait(self, now: float) -> None:
+        """Let some time pass before the next start: the longer, the more often it has come to nothing since the last answer."""
+        self._start_at = now + min(self._patience.longest, self._patience.restart * 2 ** min(self._restarts, 30))
+        self._restarts += 1
 
     def _judged(self, told: Told) -> Answer:
         match told.kind:
             case Kind.PROPOSED:
                 self._last = Loading()
+                self._restarts = 0
                 return judged(Proposal(stage=told.stage), told.departure, self._stages)
             case Kind.RAISED:
                 return Raised(told.words)

@@ -69,14 +69,14 @@ Message: TypeAlias = Told | Unreadable
 def question(number: int, observation: Observation) -> bytes:
     """Write a question; `number` tells its answer from those to older ones."""
     state, readings = observation.state, observation.readings
-    plain = json.dumps([value.value if isinstance(value, Display) else value for value in state]).encode()
+    masks = (readings.vehicles, readings.pedestrians, readings.discharged)
+    plain = json.dumps([*masks, *(value.value if isinstance(value, Display) else value for value in state)]).encode()
     return b"".join(
         (
             _HEAD.pack(number, len(plain), len(readings.valid)),
             plain,
             np.asarray(readings.values, "<f4").tobytes(),
             np.asarray(readings.valid, bool).tobytes(),
-            struct.pack("<QQQ", readings.vehicles, readings.pedestrians, readings.discharged),
         )
     )
 
@@ -90,13 +90,12 @@ def asked(message: bytes) -> tuple[int, Observation]:
     try:
         number, length, detectors = _HEAD.unpack_from(message)
         at = _HEAD.size
-        plain = json.loads(message[at : at + length])
+        vehicles, pedestrians, discharged, *plain = json.loads(message[at : at + length])
         state = IntersectionState._make([*(tuple(value) if isinstance(value, list) else value for value in plain[:-1]), Display(plain[-1])])
         at += length
         size = len(Channel) * detectors
         values = np.frombuffer(message, "<f4", size, at).reshape(len(Channel), detectors).copy()
         valid = np.frombuffer(message, bool, detectors, at + 4 * size).copy()
-        vehicles, pedestrians, discharged = struct.unpack_from("<QQQ", message, at + 4 * size + detectors)
     except (struct.error, TypeError) as error:
         raise ValueError(f"a question that is cut: {error}") from error
     return number, Observation(state, Readings(values, valid, vehicles, pedestrians, discharged))

@@ -2,6 +2,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -212,6 +213,114 @@ def test_the_twin_answers_by_the_same_rules() -> None:
         ]
 
         assert [Proposed, IllegalStage, Raised, Late] == [type(told) for told in ask]
+
+    _run(check)
+
+
+def test_a_wide_signal_s_readings_come_out_as_they_went_in() -> None:
+    """Also of more groups than a machine word has bits."""
+    wide = SEEN._replace(readings=replace(SEEN.readings, vehicles=1 << 80, pedestrians=3, discharged=1 << 64))
+
+    _, found = asked(question(1, wide))
+
+    assert (1 << 80, 3, 1 << 64) == (found.readings.vehicles, found.readings.pedestrians, found.readings.discharged)
+
+
+def test_a_process_that_cannot_be_read_is_ended() -> None:
+    """What says nonsense once is not asked again: another process takes its place."""
+
+    async def check() -> None:
+        async with _hostile("garbage") as source:
+            await _until(source, lambda told: isinstance(told, Garbage))
+            gone = source.pid
+            await _until(source, lambda told: source.pid is not None)
+
+            assert gone is None
+
+    _run(check)
+
+
+def test_starts_that_come_to_nothing_grow_rarer() -> None:
+    """A process that loads and then dies at each question waits twice as long each time, up to the longest, however often."""
+
+    async def check() -> None:
+        async with _hostile("dies") as source:
+            waits = []
+            for restarts in (0, 1, 2, 5_000):
+                source._restarts = restarts
+                source._wait(0.0)
+                waits.append(source._start_at)
+            source._restarts, source._start_at = 0, 0.0
+            await _until(source, lambda told: isinstance(told, Died))
+            began = source._start_at
+            await _until(source, lambda told: isinstance(told, Died) and source._start_at > began)
+
+            assert [0.05, 0.1, 0.2, 60.0] == pytest.approx(waits)
+            assert 2 == source._restarts
+
+    _run(check)
+
+
+def test_a_process_that_cannot_be_started_is_told() -> None:
+    """A box without room for one more process goes on with its plan, and tries again later."""
+
+    async def check() -> None:
+        async with _hostile("good") as source:
+            source._starting = asyncio.get_running_loop().create_future()
+            source._starting.set_exception(BlockingIOError(11, "no more processes"))
+
+            assert Died("it cannot be started: no more processes") == await source.ask(SEEN, 70, 0.0)
+            assert isinstance(await _until(source, lambda told: isinstance(told, Proposed)), Proposed)
+
+    _run(check)
+
+
+def test_an_answer_that_comes_just_after_the_deadline_is_not_lost() -> None:
+    """Whatever the instant at which it comes: the next question is answered, and the process lives on."""
+
+    async def check() -> None:
+        async with _hostile("good") as source:
+            loop = asyncio.get_running_loop()
+            await _until(source, lambda told: isinstance(told, Proposed), within=2.0)
+            before = source.pid
+            for late in range(300):
+                await source.ask(SEEN, 70, loop.time() + late * 2e-6)
+
+            assert isinstance(await source.ask(SEEN, 70, loop.time() + 2.0), Proposed)
+            assert before == source.pid
+
+    _run(check)
+
+
+def test_who_asks_while_a_new_bundle_takes_over_still_hears_the_old_one() -> None:
+    """And the new one is neither lost nor left behind."""
+
+    async def check() -> None:
+        async with _hostile("late") as source:
+            await _until(source, lambda told: isinstance(told, Proposed), within=2.0)
+            loop = asyncio.get_running_loop()
+            swap = asyncio.create_task(source.replace(Path("good")))
+            told = []
+            while not swap.done():
+                told.append(await source.ask(SEEN, 70, loop.time() + 2.0))
+
+            assert {Proposed} == {type(each) for each in told}
+            assert isinstance(await source.ask(SEEN, 70, loop.time() + 0.25), Proposed)
+
+    _run(check)
+
+
+def test_closing_ends_whoever_asks() -> None:
+    """An answer is not waited for when the daemon goes."""
+
+    async def check() -> None:
+        async with _hostile("spins") as source:
+            await _until(source, lambda told: isinstance(told, Late), within=0.02)
+            asking = asyncio.create_task(source.ask(SEEN, 70, asyncio.get_running_loop().time() + 20.0))
+            await asyncio.sleep(0)
+            source.close()
+
+            assert isinstance(await asking, Died | Late)
 
     _run(check)
 
