@@ -6,18 +6,15 @@ and by nothing else; where it runs out, the cabinet goes back to its own plan.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import replace
-from typing import NamedTuple, TypeVar, assert_never
+from typing import TypeVar, assert_never
 
 from field_adapters import modbus_map as wire
 from field_adapters._base import (
     Applied,
     Condition,
-    DetectorTrouble,
     Failed,
     GoTo,
     Opened,
-    PlanStep,
     Poll,
     Released,
     RunFlash,
@@ -27,27 +24,28 @@ from field_adapters._base import (
     Wanted,
     Withheld,
 )
+from field_adapters._following import Following
+from field_adapters._totals import Taken, take
 from field_adapters.modbus_link import ModbusLink
-from field_adapters.modbus_map import CabinetFault, Cause, Detectors, DetectorValue, Failure, Heartbeat, RegisterMap, RequestBlock, Status
-from field_adapters.modbus_profile import LARGEST_WORD, Mode, Profile
+from field_adapters.modbus_map import CabinetFault, Cause, Detectors, Failure, Heartbeat, RegisterMap, RequestBlock, Status
+from field_adapters.modbus_profile import Mode, Profile
 from intersection.config import IntersectionConfig
-from intersection.detection import DetectorKind, Readings
 from intersection.measured import Report
 from intersection.phase import Tenths
-from intersection.sensed import sensed
 from intersection.shield import Command
 from intersection.state import FREE, NO_STAGE, Display, IntersectionState, Interval, PedInterval
-from intersection.transition import Seen, Step, Transition, ask, follow
-
-SLACK: Tenths = 20
-"""What polling and messages may cost a change of stage on top of its times, in tenths of a second."""
+from intersection.transition import Step
 
 SEEN_FOR: Tenths = 100
 """How long a restart, or another writer, is told after it was seen, in tenths of a second."""
 
+FROZEN: Tenths = 10
+"""A device whose clock has not moved for this long does not tell what is, in tenths of a second."""
+
 _CONDITIONS: Mapping[CabinetFault, Condition] = {
     CabinetFault.CONFLICT_MONITOR: Condition.CONFLICT_FLASH,
     CabinetFault.LAMP: Condition.LAMP_POWER_LOST,
+    CabinetFault.CLOCK: Condition.CLOCK_OFF,
     CabinetFault.PREEMPT: Condition.PREEMPT,
     CabinetFault.STOP_TIME: Condition.STOP_TIME,
     CabinetFault.MANUAL: Condition.LOCAL_MANUAL,
@@ -61,13 +59,6 @@ _TROUBLES: Mapping[Cause, Trouble] = {
 }
 
 T = TypeVar("T")
-
-
-class _Totals(NamedTuple):
-    """The detectors' running totals at one poll."""
-
-    now: Tenths
-    values: tuple[DetectorValue | wire.DetectorFault, ...]
 
 
 class ModbusAdapter:
@@ -92,17 +83,30 @@ class ModbusAdapter:
         program = wire.Program.of(config.tables, detectors=len(config.detectors), identity=identity)
         self.map = RegisterMap(profile=profile, program=program)
         self.hold = profile.limits.max_hold if hold is None else hold
+        self._tells_stage = any("stage" in block.fields for block in profile.status)
+        self._tells_expiry = Mode.EXPIRED in profile.status_modes.values()
         self._link = link
+        self._closed = False
+        self._following = Following(self.tables)
         self._status: Status | None = None
-        self._sequence: int | None = None
-        self._beat: Heartbeat | None = None
-        self._transition: Transition | None = None
-        self._boot: int | None = None
+        self._report: Report | None = None
+        self._moved: tuple[Tenths, Tenths | None] | None = None
+        """When the device's clock was last seen to move, and what it said then."""
+
+        self._sequence = 0
+        """The last sequence that was written."""
+
+        self._ours: set[int] = set()
+        """The sequences that were written and may yet be acknowledged."""
+
         self._acknowledged: int | None = None
+        self._boot: int | None = None
+        self._beat: Heartbeat | None = None
+        self._asked: tuple[int, int] | None = None
+        """Mode and groups of the request that stands, as an echo tells them; None where none of ours does."""
+
         self._told: dict[Condition, tuple[Tenths, str]] = {}
-        self._totals: _Totals | None = None
-        self._readings: Readings | None = None
-        self._reported: dict[str, DetectorTrouble] = {}
+        self._taken: Taken | None = None
 
     async def open(self, now: Tenths, deadline: float) -> Opened | Failed:
         """See `FieldAdapter`."""
@@ -112,37 +116,43 @@ class ModbusAdapter:
                 return Opened(conditions={Condition.IDENTITY_CHANGED: status.detail})
             return _failed(status)
         self._boot, self._acknowledged = status.boot, status.acknowledged
-        self._totals, self._beat, self._transition = None, None, None
+        self._taken = self._beat = self._asked = self._moved = None
+        self._ours.clear()
         self._told.clear()
-        return Opened(backup=None if status.watchdog is None else self.map.profile.limits.max_hold)
+        self._following.forget()
+        self._keep(status, now)
+        notes = () if status.watchdog is not None else ("the map does not tell what is left of the watchdog's time",)
+        return Opened(notes=notes, backup=None if status.watchdog is None else self.hold)
 
     async def read(self, now: Tenths, deadline: float, *, detectors: bool) -> Poll | Failed:
         """See `FieldAdapter`."""
 
         async def ask_all() -> tuple[Status, Detectors | None] | Failure:
             status = await self._read_status()
-            found = await self._read_detectors() if detectors and isinstance(status, Status) else None
-            if isinstance(status, Failure):
-                return status
+            if isinstance(status, Failure) or not detectors:
+                return status if isinstance(status, Failure) else (status, None)
+            found = await self._read_detectors()
             return found if isinstance(found, Failure) else (status, found)
 
         answer = await self._within(deadline, ask_all)
         if isinstance(answer, Failure):
             return _failed(answer)
         status, found = answer
+        if self._stands_still(status, now):
+            return Failed(Trouble.LINK_LOST, "the cabinet answers, but its clock stands still")
         self._note(status, now)
-        over = now - self._totals.now if self._totals is not None else 0
+        report = self._keep(status, now)
         if found is not None:
-            self._take(found, now)
+            self._taken = take(self.config, found.values, now, self._taken)
+        taken = self._taken
         return Poll(
-            report=self._report(status, now),
-            readings=None if found is None else self._readings,
-            over=over if found is not None else 0,
-            reported=self._reported,
+            report=report,
+            readings=taken.readings if taken is not None and found is not None else None,
+            over=taken.over if taken is not None and found is not None else 0,
+            reported=taken.reported if taken is not None else {},
             conditions=self._conditions(status, now),
             requests=status.mode in (Mode.STAGE, Mode.PLAN),
-            plan=status.plan or FREE if status.mode is not Mode.STAGE else FREE,
-            plan_step=PlanStep.IN_STEP,
+            plan=FREE if status.mode is Mode.STAGE else status.plan or FREE,
             backup_left=status.watchdog,
         )
 
@@ -152,44 +162,58 @@ class ModbusAdapter:
             case RunFlash():
                 return Withheld("this map has no request for flash")
             case RunFree():
-                released = Released() if self._lets_go() else await self.release(now, deadline)
-                return Applied(Step.ARRIVED) if isinstance(released, Released) else released
+                return await self._run_free(now, deadline)
             case GoTo(command, decided) | RunPlan(command, decided):
                 if now - decided > self.map.profile.limits.freshness:
                     return Withheld(wire.Withheld.STALE.value)
             case _:
                 assert_never(wanted)
-        if self._is_new(command, decided):
-            sent = await self._within(deadline, lambda: self._ask(isinstance(wanted, RunPlan), command, decided, now))
-            if isinstance(sent, Withheld | Failed):
-                return sent
+        is_plan = isinstance(wanted, RunPlan)
+        if self._is_new(is_plan, command, decided):
+            sent = await self._within(deadline, lambda: self._ask(is_plan, command, decided, now))
             if isinstance(sent, Failure):
                 return _failed(sent)
-        return await self._followed(wanted, state, now, deadline)
+            if isinstance(sent, Withheld | Failed):
+                return sent
+        if is_plan or self._report is None:
+            self._following.forget()
+            return Applied(Step.ARRIVED)
+        step = self._following.step(command, state, self._report)
+        if step is Step.MISSED:
+            released = await self.release(now, deadline)
+            return released if isinstance(released, Failed) else Applied(step)
+        return Applied(step)
 
     async def release(self, now: Tenths, deadline: float) -> Released | Failed:
         """See `FieldAdapter`."""
-        self._beat = self._transition = None
+        self._following.forget()
+        self._asked = None
         status = await self._within(deadline, lambda: self._let_go(now))
         if isinstance(status, Failure):
             return _failed(status)
         self._note(status, now)
+        self._keep(status, now)
         if status.mode in (Mode.STAGE, Mode.PLAN):
-            return Failed(Trouble.REQUEST_LEFT_BEHIND, status.mode.value)
+            return Failed(Trouble.REQUEST_LEFT_BEHIND, f"its mode is {status.mode.value}")
         return Released()
 
     def close(self) -> None:
         """See `FieldAdapter`."""
+        self._closed = True
         self._link.close()
 
     # --- reading -----------------------------------------------------------------------------------------------------------------
     async def _within(self, deadline: float, ask_it: Callable[[], Awaitable[T | Failure]]) -> T | Failure:
-        """Ask for something that has an answer when the deadline passes."""
+        """Ask for something that has an answer when the deadline passes; past it nothing is asked."""
+        if self._closed:
+            return Failure(Cause.DISCONNECTED, "the link is closed")
+        if asyncio.get_running_loop().time() >= deadline:
+            return Failure(Cause.TIMED_OUT, "there was no time left to ask")
         try:
             async with asyncio.timeout_at(deadline):
                 return await ask_it()
         except TimeoutError:
-            return Failure(Cause.TIMED_OUT, "within the tick")
+            return Failure(Cause.TIMED_OUT, "not within the tick")
 
     async def _read_status(self) -> Status | Failure:
         answers = [await self._link.read(block) for block in self.map.profile.status]
@@ -199,13 +223,19 @@ class ModbusAdapter:
         answers = [await self._link.read(page) for page in self.map.pages]
         return wire.decode_detectors(answers, self.map)
 
-    def _report(self, status: Status, now: Tenths) -> Report:
-        shown, walks = status.vehicles, status.pedestrians or ()
-        greens = _mask(interval is Interval.GREEN for interval in shown)
-        yellows = _mask(interval is Interval.YELLOW_CHANGE for interval in shown)
-        return Report(
+    def _stands_still(self, status: Status, now: Tenths) -> bool:
+        if self._moved is None or status.clock is None or status.clock != self._moved[1]:
+            self._moved = (now, status.clock)
+        return now - self._moved[0] >= FROZEN
+
+    def _keep(self, status: Status, now: Tenths) -> Report:
+        """Keep the newest status, and say what it shows."""
+        walks = status.pedestrians or ()
+        greens = _mask(interval is Interval.GREEN for interval in status.vehicles)
+        yellows = _mask(interval is Interval.YELLOW_CHANGE for interval in status.vehicles)
+        report = Report(
             now=now,
-            stage=self._stage(status, greens | yellows),
+            stage=self._stage(status, greens, yellows),
             greens=greens,
             yellows=yellows,
             walks=_mask(interval is PedInterval.WALK for interval in walks),
@@ -215,143 +245,115 @@ class ModbusAdapter:
             display=status.display,
             target=NO_STAGE if status.target is None else status.target,
         )
+        self._status, self._report = status, report
+        return report
 
-    def _stage(self, status: Status, shown: int) -> int:
+    def _stage(self, status: Status, greens: int, yellows: int) -> int:
         """Find the stage that is on. Where the map tells stages by their greens, one that is being left is the last that was seen."""
-        if status.stage is not None:
-            return status.stage
-        last = self._status.stage if self._status is not None else None
-        if last is not None and not shown & ~self.tables.green[last]:
+        if self._tells_stage:
+            return NO_STAGE if status.stage is None else status.stage
+        stages, shown = self.tables.green, greens | yellows
+        if not yellows and greens in stages:
+            return stages.index(greens)
+        last = self._report.stage if self._report is not None else NO_STAGE
+        if last != NO_STAGE and not shown & ~stages[last]:
             return last
-        return next((at for at, green in enumerate(self.tables.green) if not shown & ~green), NO_STAGE)
-
-    def _take(self, found: Detectors, now: Tenths) -> None:
-        """Make readings of totals; where there were none before, of nothing yet."""
-        before = self._totals
-        over = now - before.now if before is not None else 0
-        counts, occupied, valid = [], [], []
-        self._reported = {}
-        for at, (detector, value) in enumerate(zip(self.config.detectors, found.values, strict=True)):
-            was = before.values[at] if before is not None else None
-            valid.append(isinstance(value, DetectorValue))
-            if isinstance(value, wire.DetectorFault):
-                self._reported[detector.id] = DetectorTrouble.__members__.get(value.name, DetectorTrouble.OTHER)
-            count, stood = _since(was, value, over)
-            counts.append(float(_is_on(value)) if detector.kind is DetectorKind.PUSH_BUTTON else count)
-            occupied.append(stood)
-        self._readings = sensed(self.config, counts, occupied, valid, over=over, before=self._readings)
-        self._totals = _Totals(now, found.values)
+        return next((at for at, green in enumerate(stages) if not shown & ~green), NO_STAGE)
 
     def _note(self, status: Status, now: Tenths) -> None:
-        """Keep a status, and what it tells that the next will not."""
+        """Keep what a status tells that the next will not."""
         if status.boot != self._boot:
             self._told[Condition.REBOOTED] = (now, f"start {status.boot}")
-            self._boot, self._acknowledged, self._totals, self._beat = status.boot, status.acknowledged, None, None
-        elif status.acknowledged not in (self._acknowledged, self._sequence):
-            self._told[Condition.ANOTHER_WRITER] = (now, f"sequence {status.acknowledged}")
-            self._acknowledged = status.acknowledged
-        stage = self._stage(status, _mask(interval in (Interval.GREEN, Interval.YELLOW_CHANGE) for interval in status.vehicles))
-        self._status = status if status.stage is not None or stage == NO_STAGE else _with_stage(status, stage)
+            self._taken = self._asked = None
+            self._ours.clear()
+        elif status.acknowledged is not None and status.acknowledged != self._acknowledged and status.acknowledged not in self._ours:
+            self._told[Condition.ANOTHER_WRITER] = (now, f"sequence {status.acknowledged} is not ours")
+        elif status.echo is not None and self._asked is not None and status.echo != self._asked:
+            self._told[Condition.ANOTHER_WRITER] = (now, f"groups {status.echo[1]:#x} are not what we asked for")
+        if status.acknowledged != self._acknowledged:
+            self._ours = {sequence for sequence in self._ours if wire.is_newer(sequence, status.acknowledged or 0)}
+        self._boot, self._acknowledged = status.boot, status.acknowledged
 
     def _conditions(self, status: Status, now: Tenths) -> dict[Condition, str]:
-        found = {_CONDITIONS[fault]: "" for fault in status.faults if fault in _CONDITIONS}
-        if status.mode is Mode.LOCAL and Condition.LOCAL_MANUAL not in found:
-            found[Condition.LOCAL_LOCK_OUT] = ""
-        if status.mode is Mode.EXPIRED and self._beat is not None:
-            found[Condition.BACKUP_EXPIRED] = ""
+        found = {_CONDITIONS[fault]: fault.name.lower() for fault in status.faults if fault in _CONDITIONS}
+        if status.mode is Mode.LOCAL:
+            found[Condition.LOCAL_LOCK_OUT] = "its key is turned"
         if status.display is Display.FLASH and Condition.CONFLICT_FLASH not in found:
             found[Condition.FLASH] = ""
         if status.display is Display.DARK:
-            found[Condition.LAMP_POWER_LOST] = ""
+            found[Condition.LAMP_POWER_LOST] = "dark"
+        let_go = status.mode is Mode.EXPIRED or (status.mode is Mode.RELEASED and not self._tells_expiry)
+        if let_go and self._asked is not None and status.display is Display.NORMAL:
+            found[Condition.BACKUP_EXPIRED] = "it follows its own plan again"
         self._told = {condition: told for condition, told in self._told.items() if now - told[0] < SEEN_FOR}
         return found | {condition: words for condition, (_, words) in self._told.items()}
 
     # --- asking ------------------------------------------------------------------------------------------------------------------
-    def _is_new(self, command: Command, decided: Tenths) -> bool:
-        return self._beat is None or decided > self._beat.decided or command != self._beat.command
+    def _is_new(self, is_plan: bool, command: Command, decided: Tenths) -> bool:
+        """Whether something is to be written: nothing of ours stands, it is a newer decision, or the gate has acted by itself."""
+        if self._asked is None or self._beat is None or decided > self._beat.decided:
+            return True
+        return command != self._beat.command or self._asked[0] != self.map.profile.request_modes.get(Mode.PLAN if is_plan else Mode.STAGE)
 
-    def _lets_go(self) -> bool:
-        return self._status is not None and self._status.mode not in (Mode.STAGE, Mode.PLAN)
+    async def _run_free(self, now: Tenths, deadline: float) -> Applied | Failed:
+        """Run free, which is what the cabinet does by itself."""
+        if self._asked is None and self._status is not None and self._status.mode not in (Mode.STAGE, Mode.PLAN):
+            return Applied(Step.ARRIVED)
+        released = await self.release(now, deadline)
+        return released if isinstance(released, Failed) else Applied(Step.ARRIVED)
 
-    async def _ask(self, plan: bool, command: Command, decided: Tenths, now: Tenths) -> Status | Withheld | Failed | Failure:
+    async def _ask(self, is_plan: bool, command: Command, decided: Tenths, now: Tenths) -> Status | Withheld | Failed | Failure:
         """Write a request, and read what the cabinet makes of it."""
         before = self._beat
         if before is None:
-            heart = 1 if self._status is None or self._status.heartbeat is None else self._status.heartbeat + 1
-            beat = Heartbeat(command, decided, heart)
+            seen = 0 if self._status is None else self._status.heartbeat or 0
+            beat = Heartbeat(command, decided, seen + 1)
         elif decided > before.decided:
             beat = before.then(command, decided)
-        else:  # the gate has acted by itself: that is no decision, and winds nothing up
+        else:  # no newer decision: it winds nothing up that the last one has wound up already
             beat = Heartbeat(command, before.decided, before.count)
-        request = wire.RunPlan(beat, self.hold) if plan else wire.GoTo(beat, self.hold)
+        request = wire.RunPlan(beat, self.hold) if is_plan else wire.GoTo(beat, self.hold)
         block = wire.compose(request, to=self.map, seen=self._status, sequence=self._next(), now=now)
         if isinstance(block, wire.Withheld):
             return Withheld(block.value)
-        self._beat = beat
-        return await self._write(block)
-
-    def _next(self) -> int:
-        last = self._sequence
-        if last is None or self._status is None or (self._status.acknowledged or 0) == 0:
-            last = (self._status.acknowledged if self._status is not None else None) or last or 0
-        return wire.next_sequence(last)
-
-    async def _write(self, block: RequestBlock) -> Status | Failed | Failure:
-        self._sequence = block.sequence
-        written = await self._link.write(block)
-        if isinstance(written, Failure):
-            self._beat = None
-            return written
-        status = await self._read_status()
+        self._beat, self._asked = beat, None
+        status = await self._write(block)
         if isinstance(status, Failure):
             return status
-        match wire.acknowledgement(block, status):
+        return self._answered(block, status, now)
+
+    def _answered(self, block: RequestBlock, status: Status, now: Tenths) -> Status | Failed:
+        """Say what the cabinet has made of a request."""
+        answer = wire.acknowledgement(block, status)
+        self._note(status, now)
+        self._keep(status, now)
+        match answer:
             case wire.Accepted():
-                self._acknowledged = status.acknowledged
-                self._status = _with_stage(status, self._stage(status, 0)) if status.stage is None else status
+                self._asked = (self.map.profile.request_modes[block.mode], block.groups)
                 return status
             case wire.Refused(reason):
-                self._beat = None
                 return Failed(Trouble.REQUEST_REFUSED, reason.words)
             case wire.Pending():
-                self._beat = None
                 return Failed(Trouble.REQUEST_NOT_ECHOED, "the cabinet has said nothing of it")
-            case wire.Overtaken() | wire.Rebooted():  # the next poll tells of it
-                self._beat = None
-                return status
-            case unknown:
-                assert_never(unknown)
+            case wire.Overtaken() | wire.Rebooted():
+                return Failed(Trouble.REQUEST_NOT_ECHOED, "another request stands, or it has started anew")
+            case _:
+                assert_never(answer)
 
-    async def _let_go(self, now: Tenths) -> Status | Failure:
-        block = wire.compose(wire.Release(), to=self.map, seen=self._status, sequence=self._next(), now=now)
-        if isinstance(block, wire.Withheld):  # pragma: no cover  # a release needs nothing that could be missing
-            return Failure(Cause.EXCEPTION, block.value)
+    def _next(self) -> int:
+        """Number the next request: after all of ours, and after what the cabinet has accepted."""
+        accepted = 0 if self._status is None else self._status.acknowledged or 0
+        return wire.next_sequence(accepted if wire.is_newer(accepted, self._sequence) else self._sequence)
+
+    async def _write(self, block: RequestBlock) -> Status | Failure:
         self._sequence = block.sequence
+        self._ours.add(block.sequence)
         written = await self._link.write(block)
         return written if isinstance(written, Failure) else await self._read_status()
 
-    async def _followed(self, wanted: GoTo | RunPlan, state: IntersectionState, now: Tenths, deadline: float) -> Applied | Failed:
-        """Say how far the change of stage has come, and let go of one that did not come about."""
-        if isinstance(wanted, RunPlan):
-            self._transition = None
-            return Applied(Step.ARRIVED)
-        target = wanted.command.stage
-        if self._transition is None or self._transition.target != target:
-            if state.stage == target and state.target in (NO_STAGE, target):
-                self._transition = None
-                return Applied(Step.ARRIVED)
-            self._transition = ask(state, target, wanted.command.clear, self.tables, SLACK)
-            return Applied(self._transition.step)
-        report = self._report(self._status, now) if self._status is not None else None
-        greens, yellows = (report.greens, report.yellows) if report is not None else (0, 0)
-        self._transition = follow(self._transition, Seen(now, greens, yellows))
-        step = self._transition.step
-        if step is Step.MISSED:
-            released = await self.release(now, deadline)
-            return released if isinstance(released, Failed) else Applied(step)
-        if step is Step.ARRIVED:
-            self._transition = None
-        return Applied(step)
+    async def _let_go(self, now: Tenths) -> Status | Failure:
+        block = RequestBlock(map=self.map, request=wire.Release(), seen=self._status, sequence=self._next(), now=now)
+        return await self._write(block)
 
 
 def _failed(failure: Failure) -> Failed:
@@ -360,26 +362,3 @@ def _failed(failure: Failure) -> Failed:
 
 def _mask(bits: Iterable[bool]) -> int:
     return sum(1 << at for at, bit in enumerate(bits) if bit)
-
-
-def _with_stage(status: Status, stage: int) -> Status:
-    return replace(status, stage=None if stage == NO_STAGE else stage)
-
-
-def _is_on(value: DetectorValue | wire.DetectorFault | None) -> bool:
-    return isinstance(value, DetectorValue) and value.occupied_now
-
-
-def _since(
-    was: DetectorValue | wire.DetectorFault | None, value: DetectorValue | wire.DetectorFault, over: Tenths
-) -> tuple[float, Tenths]:
-    """Tell how many vehicles have passed a loop since the totals before, and how long one stood there, in tenths of a second.
-
-    A map without totals tells only whether a vehicle is there now: one that was not there at the last poll is counted.
-    """
-    if isinstance(value, wire.DetectorFault) or not isinstance(was, DetectorValue):
-        return 0.0, 0
-    if value.count is None or was.count is None:
-        return float(value.occupied_now and not was.occupied_now), over if value.occupied_now else 0
-    stood = over if value.occupied is None or was.occupied is None else (value.occupied - was.occupied) & LARGEST_WORD
-    return float((value.count - was.count) & LARGEST_WORD), min(stood, over)

@@ -170,6 +170,11 @@ class RequestedSignal:
         """The cabinet's time, in tenths of a second."""
         return self.state.now
 
+    @property
+    def following(self) -> Mode:
+        """What it follows: a stage or a plan that was asked for, or its own plan."""
+        return self._mode
+
     def sense(self, readings: Readings, elapsed: Tenths) -> None:
         """See `SimulatedCabinet`. Totals run on, so that a poll that is lost loses no vehicle."""
         self.detectors = [
