@@ -75,6 +75,7 @@ class _Child:
                 [sys.executable, "-c", _START.format(fd=theirs.fileno(), worker=worker), *arguments],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
         self.loaded = False

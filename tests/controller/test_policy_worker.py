@@ -1,0 +1,176 @@
+import asyncio
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+
+from controller.policy_process import PolicyProcess
+from controller.policy_source import Answer, BundleMissing, BundleRefused, InProcess, Loading, NotFinite, Proposed, Raised
+from controller.policy_worker import MEMORY
+from envs.toml_writer import to_toml
+from models.bundle import Bundle, load_for_simulation, seal
+from models.manifest import Manifest
+from models.onnx_policy import OnnxPolicy
+from models.trust import Trust
+from models.trust import to_toml as trust_to_toml
+from tests.models.crossing import look, readings, running
+from tests.models.test_bundle import KEY, MANIFEST, WEIGHTS, WHOLE, network, trusted
+
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+FRESH = replace(MANIFEST, signed=NOW - DAY, expires=NOW + DAY)
+SEEN = look(running(WHOLE, 0), readings(WHOLE))
+
+
+def files(folder: Path, manifest: Manifest = FRESH, weights: bytes = WEIGHTS) -> tuple[Path, Path, Path]:
+    """Write an intersection, a bundle for it, and the key that signed it."""
+    paths = folder / "intersection.toml", folder / "a.bundle", folder / "trusted.toml"
+    paths[0].write_text(to_toml(WHOLE))
+    paths[1].write_bytes(seal(manifest, weights, KEY))
+    paths[2].write_text(trust_to_toml(Trust((trusted(expires=NOW + DAY),))))
+    return paths
+
+
+async def first(source: PolicyProcess) -> Answer:
+    """Ask as a loop does until there is something to say."""
+    loop = asyncio.get_running_loop()
+    while True:
+        told = await source.ask(SEEN, SEEN.state.now, loop.time() + 0.2)
+        if not isinstance(told, Loading):
+            return told
+        await asyncio.sleep(0.01)
+
+
+def answered(paths: tuple[Path, Path, Path], also: Callable[[PolicyProcess], None] = lambda _: None) -> Answer:
+    """Say what a bundle's process first answers, and look at it while it lives."""
+
+    async def run() -> Answer:
+        source = PolicyProcess(*paths, stages=3)
+        try:
+            told = await first(source)
+            also(source)
+            return told
+        finally:
+            source.close()
+
+    return asyncio.run(run())
+
+
+def test_a_process_proposes_what_the_same_bundle_proposes_here(tmp_path: Path) -> None:
+    """The process adds nothing and takes nothing away."""
+    paths = files(tmp_path)
+    bundle = load_for_simulation(paths[1], WHOLE)
+    assert isinstance(bundle, Bundle)
+
+    here = asyncio.run(InProcess(OnnxPolicy(WHOLE, bundle), 3).ask(SEEN, SEEN.state.now, 0.0))
+
+    assert isinstance(here, Proposed)
+    assert here == answered(paths)
+
+
+def test_a_process_takes_little(tmp_path: Path) -> None:
+    """One thread, less of the processor than the loop, and an address space with an end."""
+    found: list[tuple[int, int, tuple[int, int]]] = []
+
+    def look_at(source: PolicyProcess) -> None:
+        assert source.pid is not None
+        process = psutil.Process(source.pid)
+        found.append((process.num_threads(), process.nice() - psutil.Process().nice(), process.rlimit(resource.RLIMIT_AS)))
+
+    answered(files(tmp_path), look_at)
+
+    assert [(1, 5, (MEMORY, MEMORY))] == found
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p[1].write_bytes(seal(replace(FRESH, expires=NOW - DAY / 2), WEIGHTS, KEY)), "expired on"),
+        (lambda p: p[1].write_bytes(seal(replace(FRESH, preset="resco"), WEIGHTS, KEY)), "only 'street' may reach a cabinet"),
+        (lambda p: p[1].write_bytes(b"\0" * 100), "no bundle"),
+        (lambda p: p[2].write_text(trust_to_toml(Trust(()))), "not trusted here"),
+        (lambda p: p[2].unlink(), "cannot be read"),
+    ],
+)
+def test_a_bundle_that_may_not_run_is_told_with_its_reason(
+    change: Callable[[tuple[Path, Path, Path]], object], words: str, tmp_path: Path
+) -> None:
+    """Found out in the process, told by the loop."""
+    paths = files(tmp_path)
+    change(paths)
+
+    told = answered(paths)
+
+    assert isinstance(told, BundleRefused)
+    assert words in told.words
+
+
+def test_a_bundle_that_is_not_there_is_missing(tmp_path: Path) -> None:
+    """That is another fault than one that is refused."""
+    paths = files(tmp_path)
+    paths[1].unlink()
+
+    assert BundleMissing("a.bundle is not there") == answered(paths)
+
+
+def test_an_answer_that_is_no_number_is_told_as_such(tmp_path: Path) -> None:
+    """The network's own NaN comes out of the process by its name."""
+    assert isinstance(answered(files(tmp_path, weights=network(nan=True))), NotFinite)
+
+
+def test_an_error_of_the_policy_is_told_and_the_process_lives_on(tmp_path: Path) -> None:
+    """A question of another signal fails; the next is answered."""
+
+    async def run() -> tuple[Answer, Answer]:
+        source = PolicyProcess(*files(tmp_path), stages=3)
+        loop = asyncio.get_running_loop()
+        try:
+            await first(source)
+            failed = await source.ask(SEEN._replace(state=SEEN.state._replace(stage=77)), 600, loop.time() + 5.0)
+            return failed, await source.ask(SEEN, 600, loop.time() + 5.0)
+        finally:
+            source.close()
+
+    failed, after = asyncio.run(run())
+
+    assert Raised("PolicyFault: the state is that of another signal") == failed
+    assert isinstance(after, Proposed)
+
+
+PARENT = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from controller.policy_process import PolicyProcess
+from controller.policy_source import Loading
+from tests.controller.test_policy_worker import SEEN, first
+
+async def run():
+    source = PolicyProcess(*map(Path, sys.argv[1:]), stages=3)
+    await first(source)
+    os.kill(source.pid, signal.SIGSTOP)
+    print(source.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(run())
+"""
+
+
+def test_a_policy_ends_with_its_daemon(tmp_path: Path) -> None:
+    """Also one that stands still, when the daemon is killed without a word."""
+    command = [sys.executable, "-c", PARENT, *map(str, files(tmp_path))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as parent:
+        assert parent.stdout is not None
+        policy = psutil.Process(int(parent.stdout.readline()))
+        os.kill(parent.pid, signal.SIGKILL)
+
+    gone, alive = psutil.wait_procs([policy], timeout=5.0)
+
+    assert ([policy], []) == (gone, alive)
