@@ -162,9 +162,9 @@ def force(prepared: Requests, target: int, stage: int, green: frozenset[int], pr
 
 
 def _fitting(stage: int, state: IntersectionState, program: NtcipProgram, tables: Tables) -> frozenset[int]:
-    """Find the phases of a running stage in which a walk that is called may begin now."""
+    """Find the phases of a running stage in which a walk may begin, called now or before the next poll."""
     return frozenset(
-        program.outputs[group].number for group in bits(state.ped_calls & tables.green[stage]) if walk_fits(state, group, tables)
+        program.outputs[group].number for group in bits(tables.pedestrians & tables.green[stage]) if walk_fits(state, group, tables)
     )
 
 

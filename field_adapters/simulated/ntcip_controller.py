@@ -115,6 +115,9 @@ class NtcipController:
         self._vehicles = self._waiting_walkers = self._discharged = 0
         self._seen: dict[int, Tenths] = {}
         self._called_since: dict[int, Tenths] = {}
+        self._called: tuple[Tenths, ...] = (NEVER,) * self.tables.size
+        """Since when a vehicle has waited at each group, omitted or not."""
+
         self._plans = {pattern.number: FixedTime(config, pattern.number) for pattern in config.patterns}
         self._readings = empty_readings(config.detectors)
         self._counted: list[float] = [0.0] * len(config.detectors)
@@ -245,13 +248,13 @@ class NtcipController:
         if state.display is not Display.NORMAL:
             self.state = state._replace(now=until)
             return
-        state = self._with_calls(state)
+        before, state = state, self._with_calls(state)
         proposal = self._proposal(state)
         verdict = review(proposal, state, self.tables) if proposal is not None else None
         command = None if verdict is None or isinstance(verdict, Refused) else verdict.command
         self._discharged = 0
         self.state = machine.advance(state, command, until, self.tables)
-        self._after(state)
+        self._after(before)
 
     def _proposal(self, state: IntersectionState) -> Proposal | None:
         if self.trouble.manual or self.trouble.police:
@@ -267,21 +270,30 @@ class NtcipController:
         return None if goal is None else Proposal(stage=goal)
 
     def _with_calls(self, state: IntersectionState) -> IntersectionState:
-        """Submit the calls of the phases that are not omitted, and of none while what runs is held."""
+        """Submit the calls of the phases that are not omitted, and of none while what runs is held.
+
+        A walk begins in a green that has time for it before all who wait, omitted or not: the cabinet keeps its own maximum waits.
+        """
         requests = self.effective
         open_phases = self.program.phases - requests.omit
         held = bool(requests.hold & self.phases_on) and state.target == NO_STAGE
-        vehicles = 0 if held else self._open_groups(self._vehicles | self.tables.vehicle_recall, open_phases)
         walkers = 0
         for group in bits(self._walkers()):
             phase = self._serving_walk(group)
             if phase in open_phases - requests.ped_omit and (phase in self.phases_on or not held):
                 walkers |= 1 << group
-        state = _with_walkers(state, walkers, self.tables.size)
-        return machine.place_calls(state, self.tables, vehicles, 0, self._discharged)
-
-    def _open_groups(self, groups: int, phases: frozenset[int]) -> int:
-        return sum(1 << group for group in bits(groups & self.tables.vehicles) if self._serving(group) in phases)
+        everybody = _with_waiting(state, self._called, state.ped_called)
+        everybody = machine.take_calls(everybody, self.tables, self._vehicles, 0, self._discharged)
+        self._called = everybody.called
+        walkers_since = tuple(
+            (since if since != NEVER else state.now) if walkers >> group & 1 else NEVER for group, since in enumerate(state.ped_called)
+        )
+        walking = machine.place_calls(_with_waiting(everybody, everybody.called, walkers_since), self.tables, self._vehicles)
+        submitted = tuple(
+            since if since != NEVER and not held and self._serving(group) in open_phases else NEVER
+            for group, since in enumerate(walking.called)
+        )
+        return _with_waiting(walking, submitted, walking.ped_called)
 
     def _walkers(self) -> int:
         """The groups at which a pedestrian waits: by button, recall or request."""
@@ -420,16 +432,16 @@ class NtcipController:
         return [(number, places[name]) for name, number in self.program.buttons.items()]
 
 
-def _with_walkers(state: IntersectionState, walkers: int, size: int) -> IntersectionState:
-    """Let exactly these groups have a pedestrian call; one that stood already keeps its time."""
-    if walkers == state.ped_calls:
-        return state
-    since = tuple(
-        (state.ped_called[group] if state.ped_called[group] != NEVER else state.now) if walkers >> group & 1 else NEVER
-        for group in range(size)
+def _with_waiting(state: IntersectionState, called: tuple[Tenths, ...], ped_called: tuple[Tenths, ...]) -> IntersectionState:
+    """Let exactly these vehicle and pedestrian calls stand, each since its instant."""
+    waiting = [since for since in (*called, *ped_called) if since != NEVER]
+    return state._replace(
+        called=called,
+        ped_called=ped_called,
+        calls=sum(1 << group for group, since in enumerate(called) if since != NEVER),
+        ped_calls=sum(1 << group for group, since in enumerate(ped_called) if since != NEVER),
+        oldest=min(waiting, default=FOREVER),
     )
-    waiting = [at for at in (*state.called, *since) if at != NEVER]
-    return state._replace(ped_called=since, ped_calls=walkers, oldest=min(waiting, default=FOREVER))
 
 
 def later(state: IntersectionState, by: Tenths) -> IntersectionState:
