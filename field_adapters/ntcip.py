@@ -34,14 +34,28 @@ from field_adapters.ntcip_ledger import Ledger, words
 from field_adapters.ntcip_objects import FLASH, FREE, Instance, Write
 from field_adapters.ntcip_program import NtcipProgram
 from field_adapters.ntcip_requests import NOTHING, Requests
-from field_adapters.ntcip_status import TRANSITION_CYCLES, Sensed, Status, fast, is_free, missing, newer, reports, sense, slow, status_of
+from field_adapters.ntcip_status import (
+    TRANSITION_CYCLES,
+    Sensed,
+    Status,
+    fast,
+    is_free,
+    missing,
+    newer,
+    phases_of,
+    read_back,
+    reports,
+    sense,
+    slow,
+    status_of,
+)
 from field_adapters.ntcip_survey import Bounds, Surveyed, questions, survey
 from field_adapters.profiles.ntcip import NtcipProfile
 from field_adapters.snmp import Accepted, AuthFailure, ErrorStatus, Failure, SnmpTransport, Timeout, Unreachable, Values
 from intersection.config import IntersectionConfig
 from intersection.detection import Readings
 from intersection.phase import Tenths
-from intersection.state import NO_STAGE, IntersectionState
+from intersection.state import NO_STAGE, Display, IntersectionState
 from intersection.transition import Seen, Step, Transition, ask, follow
 
 SLACK: Tenths = 20
@@ -52,6 +66,9 @@ SEEN_FOR: Tenths = 100
 
 FREEING: Tenths = 600
 """How long a cabinet may take to leave its pattern after it was told to run free, in tenths of a second."""
+
+DARK_FOR: Tenths = 100
+"""How long no phase may be on, as after a start, before its lamps are taken to be dark, in tenths of a second."""
 
 _WRAPS = 2**32 - 360_000
 """A sysUpTime above this may start anew by itself within an hour, in hundredths of a second."""
@@ -111,11 +128,13 @@ class NtcipAdapter:
         self._status: Status | None = None
         self._seldom: dict[Instance, int] = {}
         self._free = False
+        self._greens: frozenset[int] = frozenset()
         self._ledger = Ledger()
         self._change: _Change | None = None
         self._wound: Tenths = 0
         self._decided: Tenths | None = None
         self._asked_free: Tenths | None = None
+        self._lit: Tenths | None = None
         self._told: dict[Condition, tuple[Tenths, str]] = {}
         self._sequence: int | None = None
         self._readings: Readings | None = None
@@ -196,7 +215,7 @@ class NtcipAdapter:
     def _note(self, status: Status, now: Tenths) -> None:
         """Keep what a poll tells that the next will not."""
         before = self._status
-        self._status, self._free = status, status.free
+        self._status, self._free, self._greens = status, status.free, status.greens
         if before is not None and status.up_time < before.up_time < _WRAPS:
             self._told[Condition.REBOOTED] = (now, "")
             self._ledger.forget()
@@ -216,6 +235,10 @@ class NtcipAdapter:
             found[Condition.BACKUP_TIME_LONG] = f"{backup} s"
         if self._asked_free is not None and not status.free and now - self._asked_free > FREEING:
             found[Condition.COORDINATED] = f"pattern {status.plan}"
+        if status.shown.display is not Display.DARK or self._lit is None:
+            self._lit = now
+        elif now - self._lit > DARK_FOR:
+            found[Condition.LAMP_POWER_LOST] = "no phase is on"
         self._told = {condition: told for condition, told in self._told.items() if now - told[0] < SEEN_FOR}
         return found | {condition: said for condition, (_, said) in self._told.items()}
 
@@ -264,6 +287,8 @@ class NtcipAdapter:
     async def _go_to(self, target: int, clear: int, turn: "_Turn") -> Done:
         """Hold a stage, or go to it, in free operation only: within a pattern the cabinet's own coordinator would fight us."""
         state, change = turn.state, self._change
+        if state.display is not Display.NORMAL:
+            return Withheld("the signal flashes, or is dark")
         if change is not None and change.followed is not None:
             return await self._followed(change, change.followed, turn)
         if not self._free or turn.status.requests.pattern != FREE:
@@ -295,7 +320,7 @@ class NtcipAdapter:
         self._change = _Change(target, since, prepared)
         if turn.now < since + self.options.settle:
             return Applied(Step.ACCEPTED)
-        forced = ask_for.force(prepared, target, state.stage, turn.status.greens, program)
+        forced = ask_for.force(prepared, target, state.stage, self._greens, program)
         if forced.force_off and (failed := await self._forced(forced, turn)):
             if failed.trouble is Trouble.REQUEST_REFUSED:
                 self._change = None
@@ -381,15 +406,14 @@ class NtcipAdapter:
                 self._ledger.unsure(requests)
             return _failed(sent)
         self._ledger.unsure(requests)
-        asked = ask_for.instances(groups)
-        operation = self._surveyed.known.operation if self._surveyed is not None else ()
-        values = await self._get((*asked, *operation), deadline)
+        stand, asked = ask_for.instances(groups), read_back(groups, self._surveyed.known if self._surveyed is not None else None)
+        values = await self._get(asked, deadline)
         if isinstance(values, Failed):
             return values
-        if gap := missing(values, (*asked, *operation)):
+        if gap := missing(values, asked):
             return Failed(Trouble.REPLY_GARBLED, gap)
-        seen = ask_for.requests_of({at: values.integers[at] for at in asked})
-        self._free = is_free(values.integers)
+        seen = ask_for.requests_of({at: values.integers[at] for at in stand})
+        self._free, self._greens = is_free(values.integers), phases_of(values.integers, mib.PHASE_GREENS)
         if requests.may_be(seen):
             self._ledger.wrote(requests)
         return seen

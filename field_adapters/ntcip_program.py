@@ -1,7 +1,7 @@
 """Says how an intersection's configuration stands in a cabinet of NTCIP 1202: its phases, rings and overlaps, or why it cannot.
 
     STAGES   one ring in which phase n is stage n, and every signal group an overlap with the stages it is green in as parents
-    RINGS    dual ring: groups that are always green together are one phase; phases that run together stand in two rings
+    RINGS    dual ring: a phase is a phase, or the groups that are always green together; phases that run together stand in two rings
 
 A cabinet times its clearances by phase, not by pair of groups. What the gate expects of a change of stage must follow from these times,
 or the program is unsuitable; nothing is rounded in silence. It is the agency that enters a program into a cabinet, never we.
@@ -21,9 +21,6 @@ from intersection.tables import Group, Tables, bits
 
 OVERLAPS = 16
 """Overlaps that a cabinet has, as we speak it."""
-
-PATTERNS = 253
-"""Patterns that NTCIP 1202 can number."""
 
 DETECTORS = 255
 """Vehicle detectors, and push buttons, that NTCIP 1202 can number."""
@@ -171,9 +168,6 @@ def _check_common(config: IntersectionConfig) -> None:
                 f"the intergreen from {item.ending} to {item.starting} is {item.time / 10} s, yellow change and red clearance of "
                 f"{item.ending} together {(ending.yellow + ending.red) / 10} s; a cabinet has no times by pair"
             )
-    for pattern in config.patterns:
-        if pattern.number > PATTERNS:
-            raise _Cannot(f"pattern {pattern.number}; a cabinet numbers them 1 to {PATTERNS}")
     for kinds, what in ((LOOPS, "loops"), ((DetectorKind.PUSH_BUTTON,), "push buttons")):
         count = sum(detector.kind in kinds for detector in config.detectors)
         if count > DETECTORS:
@@ -258,8 +252,18 @@ def _restarts(config: IntersectionConfig) -> tuple[str, ...]:
 
 # --- dual ring -----------------------------------------------------------------------------------------------------------------------
 def _by_rings(config: IntersectionConfig) -> NtcipProgram:
+    """Take each phase of the configuration for one of the cabinet, as in NEMA; where that has no rings, the groups that go together."""
+    try:
+        return _with_members(config, {phase.number: [at] for at, phase in enumerate(config.phases)})
+    except _Cannot:
+        return _with_members(config, _members(config.tables))
+
+
+def _with_members(config: IntersectionConfig, members: Mapping[int, list[int]]) -> NtcipProgram:
+    """Make the program in which each phase drives the given groups."""
     tables = config.tables
-    members = _members(tables)
+    if max(members) > PHASES:
+        raise _Cannot(f"phase {max(members)}; a cabinet numbers them 1 to {PHASES}")
     together: dict[int, set[int]] = {phase: set() for phase in members}
     stages = [frozenset(phase for phase, groups in members.items() if green >> groups[0] & 1) for green in tables.green]
     for stage in stages:
@@ -296,10 +300,7 @@ def _members(tables: Tables) -> dict[int, list[int]]:
     by_stages: dict[tuple[int, ...], list[int]] = {}
     for at in range(len(tables.phases)):
         by_stages.setdefault(tuple(green >> at & 1 for green in tables.green), []).append(at)
-    members = {min(tables.groups[at].number for at in groups): groups for groups in by_stages.values()}
-    if max(members) > PHASES:
-        raise _Cannot(f"phase {max(members)}; a cabinet numbers them 1 to {PHASES}")
-    return members
+    return {min(tables.groups[at].number for at in groups): groups for groups in by_stages.values()}
 
 
 def _rings(

@@ -70,11 +70,6 @@ class Known:
     period: int
     """Of its volume and occupancy reports, in seconds; 0 where it makes none."""
 
-    @property
-    def operation(self) -> tuple[Instance, ...]:
-        """What tells whether it runs free."""
-        return tuple(entry.at() for entry in (mib.COORD_PATTERN_STATUS, mib.LOCAL_FREE_STATUS) if entry in self.objects)
-
 
 def fast(program: NtcipProgram, known: Known) -> tuple[Instance, ...]:
     """Name what each poll reads: lamps, who moves it, and the requests of the phases in use."""
@@ -113,6 +108,16 @@ def reports(program: NtcipProgram, at_once: int) -> tuple[tuple[Instance, ...], 
     values = [entry.at(number) for number in program.detectors.values() for entry in (mib.DETECTOR_VOLUME, mib.DETECTOR_OCCUPANCY)]
     room = max(2, (at_once - 1) // 2 * 2)
     return tuple((sequence, *values[begin : begin + room]) for begin in range(0, len(values), room))
+
+
+def read_back(groups: int, known: Known | None) -> tuple[Instance, ...]:
+    """Name what is read after a write: the requests, and what they have made of the greens and of the operation."""
+    operation = (mib.COORD_PATTERN_STATUS, mib.LOCAL_FREE_STATUS)
+    return (
+        *instances(groups),
+        *(mib.PHASE_GREENS.at(group) for group in range(1, groups + 1)),
+        *(entry.at() for entry in operation if known is not None and entry in known.objects),
+    )
 
 
 class Status(NamedTuple):
@@ -155,7 +160,7 @@ def status_of(integers: Mapping[Instance, int], now: Tenths, last: int, program:
     requests = requests_of({instance: value for instance, value in integers.items() if instance in _ASKED})
     return Status(
         up_time=integers[mib.SYSTEM_UP_TIME.at()],
-        greens=_phases(integers, mib.PHASE_GREENS),
+        greens=phases_of(integers, mib.PHASE_GREENS),
         shown=_report(integers, now, last, runs, program=program, tables=tables),
         requests=requests,
         plan=runs,
@@ -183,7 +188,7 @@ def missing(values: Values, asked: Iterable[Instance]) -> str:
     return ""
 
 
-def _phases(integers: Mapping[Instance, int], entry: NtcipObject) -> frozenset[int]:
+def phases_of(integers: Mapping[Instance, int], entry: NtcipObject) -> frozenset[int]:
     """List the phases, or overlaps, whose bit is set."""
     return frozenset(number for at in entry.groups() if at in integers for number in phases_in(integers[at], at.rows[0]))
 
@@ -191,19 +196,21 @@ def _phases(integers: Mapping[Instance, int], entry: NtcipObject) -> frozenset[i
 def _report(integers: Mapping[Instance, int], now: Tenths, last: int, plan: int, *, program: NtcipProgram, tables: Tables) -> Report:
     def shown(phases: NtcipObject, overlaps: NtcipObject | None) -> int:
         by_kind = {
-            OutputKind.PHASE: _phases(integers, phases),
-            OutputKind.OVERLAP: _phases(integers, overlaps) if overlaps else frozenset(),
+            OutputKind.PHASE: phases_of(integers, phases),
+            OutputKind.OVERLAP: phases_of(integers, overlaps) if overlaps else frozenset(),
         }
         return sum(1 << at for at, output in enumerate(program.outputs) if output.number in by_kind[output.kind])
 
     heads = sum(1 << at for at, group in enumerate(tables.groups) if group.vehicle)
     greens = shown(mib.PHASE_GREENS, mib.OVERLAP_GREENS)
     yellows = shown(mib.PHASE_YELLOWS, mib.OVERLAP_YELLOWS) & heads
-    stage = _stage(_phases(integers, mib.PHASE_ONS), greens, greens | yellows, last, program=program, tables=tables)
+    ons = phases_of(integers, mib.PHASE_ONS)
+    stage = _stage(ons, greens, greens | yellows, last, program=program, tables=tables)
     moving = stage != NO_STAGE and tables.green[stage] & ~greens
-    kept = program.stages[stage] & _phases(integers, mib.PHASE_GREENS) if moving else frozenset()
-    nexts = _phases(integers, mib.PHASE_NEXTS)
+    kept = program.stages[stage] & phases_of(integers, mib.PHASE_GREENS) if moving else frozenset()
+    nexts = phases_of(integers, mib.PHASE_NEXTS)
     flash = integers.get(mib.UNIT_FLASH_STATUS.at(), FlashStatus.NOT_FLASH) != FlashStatus.NOT_FLASH
+    dark = not ons and not greens | yellows
     return Report(
         now=now,
         stage=stage,
@@ -213,7 +220,7 @@ def _report(integers: Mapping[Instance, int], now: Tenths, last: int, plan: int,
         ped_clears=shown(mib.PHASE_PED_CLEARS, None) & tables.pedestrians,
         ped_calls=shown(mib.PHASE_PED_CALLS, None) & tables.pedestrians,
         pattern=plan if plan in tables.max_green else FREE,
-        display=Display.FLASH if flash else Display.NORMAL,
+        display=Display.FLASH if flash else Display.DARK if dark else Display.NORMAL,
         target=next((at for at, phases in enumerate(program.stages) if nexts and phases == nexts | kept), NO_STAGE) if moving else NO_STAGE,
     )
 
@@ -253,7 +260,11 @@ def _conditions(integers: Mapping[Instance, int]) -> dict[Condition, str]:
         case why:
             found[Condition.FLASH] = FlashStatus(why).name.lower().replace("_", " ")
     match integers.get(mib.UNIT_CONTROL_STATUS.at()):
-        case ControlStatus.MANUAL | ControlStatus.LOCAL_MANUAL_CONTROL:
+        case ControlStatus.OTHER:
+            found[Condition.LOCAL_LOCK_OUT] = "somebody else has control"
+        case ControlStatus.MANUAL:
+            found[Condition.POLICE] = ""
+        case ControlStatus.LOCAL_MANUAL_CONTROL:
             found[Condition.LOCAL_MANUAL] = ""
         case ControlStatus.REMOTE_MANUAL_CONTROL:
             found[Condition.REMOTE_MANUAL] = ""
