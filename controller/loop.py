@@ -244,7 +244,7 @@ class CabinetLoop:
             beat: which tick, and how late it is.
             now: its instant, in tenths of a second.
         """
-        self._now = now
+        self._now, before = now, self.view
         self.meters.ticked(beat)
         if beat.event is not None:
             self._begin(Fault.TICKER_LAG, f"{beat.lag / 1e9:.3f} s")
@@ -252,9 +252,13 @@ class CabinetLoop:
         poll = None if off else await self._look(now)
         self._judge(poll, beat, now)
         if poll is not None and self.view.state is not None:
-            await self._act(poll, self.view.state, now)
+            await self._keep(self.view.state, now)
+            self._sense(poll, beat, now)
+            if self.view.state is not None:
+                await self._act(self.view.state, now)
         elif self._may_stand and self._ladder.mode not in COMMANDING:
             await self._let_go(now)
+        self._journal(before, self.view)
         self._step(Ticked())
         self.meters.mode, self.meters.spent = self._ladder.mode, time_in(self._ladder, now)
 
@@ -277,10 +281,8 @@ class CabinetLoop:
             offset = clock_offset(cabinet=poll.clock, asked=wall, answered=self._wall())
             self._clock_off = {Fault.CLOCK_OFF: f"the cabinet is {offset.seconds:+.1f} s ahead"} if offset.alarm else {}
         self._poll = poll
-        before = self.view
         asked = self._going.command.stage if self._going is not None else NO_STAGE
-        self.view = self._observer.look(before, poll, asked)
-        self._journal(before, self.view)
+        self.view = self._observer.look(self.view, poll, asked)
         return poll
 
     def _open(self, now: Tenths) -> None:
@@ -369,7 +371,7 @@ class CabinetLoop:
     def _is_due(self, now: Tenths) -> bool:
         return self._decided_slot is None or self._slot(now) > self._decided_slot
 
-    async def _act(self, poll: Poll, state: IntersectionState, now: Tenths) -> None:
+    async def _act(self, state: IntersectionState, now: Tenths) -> None:
         """Ask who has to decide, put the proposal to the gate, and bring the cabinet towards what came of it."""
         due = self._is_due(now) and known(self.view) is not None
         answer = await self._ask(now) if due else None
@@ -390,6 +392,22 @@ class CabinetLoop:
             await self._apply(wanted, state, now)
         elif self._may_stand:
             await self._let_go(now)
+
+    async def _keep(self, state: IntersectionState, now: Tenths) -> None:
+        """Let the gate do what it does by itself, before anybody new is seen or asked: as the machine of a simulation does."""
+        if self._going is None or self._ladder.mode not in COMMANDING or self._ladder.order is not None:
+            return
+        going = self._continued(self._going, state)
+        if going != self._going:
+            self._going = going
+            await self._apply(GoTo(*going), state, now)
+
+    def _sense(self, poll: Poll, beat: Tick, now: Tenths) -> None:
+        """Take in what the detectors said, and what follows from it."""
+        before = self.view
+        self.view = self._observer.sense(before, poll)
+        if self.view is not before:
+            self._judge(poll, beat, now)
 
     async def _ask(self, now: Tenths) -> Answer | None:
         """Ask the policy, and tell the ladder what came of it where it is no proposal."""
@@ -419,15 +437,13 @@ class CabinetLoop:
                 self._standing[fault] = words
 
     def _decided(self, answer: Answer | None, state: IntersectionState, now: Tenths, *, due: bool) -> Wanted | None:
-        """Decide anew where it is time, else carry on as far as the gate still has it so."""
+        """Decide anew where it is time, else go on with what was decided."""
         if due or self._going is None:
             self._going = None
             if self._ladder.mode is Mode.ADAPTIVE and isinstance(answer, Proposed):
                 self._going = self._put("policy", answer.proposal, state, now, Fault.POLICY_ILLEGAL_STAGE)
             if self._going is None and self._ladder.mode is Mode.FIXED_TIME:
                 self._going = self._planned(state, now)
-        else:
-            self._going = self._continued(self._going, state, now)
         return None if self._going is None else GoTo(*self._going)
 
     def _put(self, who: str, proposal: Proposal, state: IntersectionState, now: Tenths, blame: Fault) -> Order | None:
@@ -456,7 +472,7 @@ class CabinetLoop:
             return None
         return self._put("plan", proposal, state, now, Fault.FIXED_TIME_FAILED)
 
-    def _continued(self, going: Order, state: IntersectionState, now: Tenths) -> Order | None:
+    def _continued(self, going: Order, state: IntersectionState) -> Order:
         """Go on with what was decided, unless the gate acts by itself or would no longer have it begin."""
         tables = self.parts.config.tables
         own = review(Proposal(pattern=going.command.pattern), state, tables)

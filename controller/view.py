@@ -72,11 +72,13 @@ class Observer:
         state = measure(before, report._replace(calls=waiting, ped_calls=report.ped_calls | recalled), asked, self.tables)
         if isinstance(state, Strange):
             return replace(view, state=None, strange=state)
-        view = replace(view, state=state, strange=None)
-        return view if poll.readings is None else self._sense(view, poll, poll.readings, state)
+        return replace(view, state=state, strange=None)
 
-    def _sense(self, view: View, poll: Poll, readings: Readings, state: IntersectionState) -> View:
-        """Take in what the detectors say, as far as it may be believed."""
+    def sense(self, view: View, poll: Poll) -> View:
+        """Take in what the detectors said at a poll that was looked at, as far as it may be believed."""
+        state, readings = view.state, poll.readings
+        if state is None or readings is None:
+            return view
         watched = view.watched if view.watched is not None else self.watch.start(state.now)
         reported = {detector: FieldFault[trouble.name] for detector, trouble in poll.reported.items()}
         watched = self.watch.follow(watched, readings, state.now, reported)
