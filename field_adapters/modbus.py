@@ -24,32 +24,21 @@ from field_adapters._base import (
     Wanted,
     Withheld,
 )
+from field_adapters._conditions import Told, standing
 from field_adapters._following import Following
 from field_adapters._totals import Taken, take
 from field_adapters.modbus_link import ModbusLink
-from field_adapters.modbus_map import CabinetFault, Cause, Detectors, Failure, Heartbeat, RegisterMap, RequestBlock, Status
+from field_adapters.modbus_map import Cause, Detectors, Failure, Heartbeat, RegisterMap, RequestBlock, Status
 from field_adapters.modbus_profile import Mode, Profile
 from intersection.config import IntersectionConfig
 from intersection.measured import Report
 from intersection.phase import Tenths
 from intersection.shield import Command
-from intersection.state import FREE, NO_STAGE, Display, IntersectionState, Interval, PedInterval
+from intersection.state import FREE, NO_STAGE, IntersectionState, Interval, PedInterval
 from intersection.transition import Step
-
-SEEN_FOR: Tenths = 100
-"""How long a restart, or another writer, is told after it was seen, in tenths of a second."""
 
 FROZEN: Tenths = 10
 """A device whose clock has not moved for this long does not tell what is, in tenths of a second."""
-
-_CONDITIONS: Mapping[CabinetFault, Condition] = {
-    CabinetFault.CONFLICT_MONITOR: Condition.CONFLICT_FLASH,
-    CabinetFault.LAMP: Condition.LAMP_POWER_LOST,
-    CabinetFault.CLOCK: Condition.CLOCK_OFF,
-    CabinetFault.PREEMPT: Condition.PREEMPT,
-    CabinetFault.STOP_TIME: Condition.STOP_TIME,
-    CabinetFault.MANUAL: Condition.LOCAL_MANUAL,
-}
 
 _TROUBLES: Mapping[Cause, Trouble] = {
     Cause.TIMED_OUT: Trouble.LINK_LOST,
@@ -105,7 +94,7 @@ class ModbusAdapter:
         self._asked: tuple[int, int] | None = None
         """Mode and groups of the request that stands, as an echo tells them; None where none of ours does."""
 
-        self._told: dict[Condition, tuple[Tenths, str]] = {}
+        self._told = Told()
         self._taken: Taken | None = None
 
     async def open(self, now: Tenths, deadline: float) -> Opened | Failed:
@@ -118,7 +107,7 @@ class ModbusAdapter:
         self._boot, self._acknowledged = status.boot, status.acknowledged
         self._taken = self._beat = self._asked = self._moved = None
         self._ours.clear()
-        self._told.clear()
+        self._told.forget()
         self._following.forget()
         self._keep(status, now)
         notes = () if status.watchdog is not None else ("the map does not tell what is left of the watchdog's time",)
@@ -263,30 +252,21 @@ class ModbusAdapter:
     def _note(self, status: Status, now: Tenths) -> None:
         """Keep what a status tells that the next will not."""
         if status.boot != self._boot:
-            self._told[Condition.REBOOTED] = (now, f"start {status.boot}")
+            self._told.see(Condition.REBOOTED, f"start {status.boot}", now)
             self._taken = self._asked = None
             self._ours.clear()
         elif status.acknowledged is not None and status.acknowledged != self._acknowledged and status.acknowledged not in self._ours:
-            self._told[Condition.ANOTHER_WRITER] = (now, f"sequence {status.acknowledged} is not ours")
+            self._told.see(Condition.ANOTHER_WRITER, f"sequence {status.acknowledged} is not ours", now)
         elif status.echo is not None and self._asked is not None and status.echo != self._asked:
-            self._told[Condition.ANOTHER_WRITER] = (now, f"groups {status.echo[1]:#x} are not what we asked for")
+            self._told.see(Condition.ANOTHER_WRITER, f"groups {status.echo[1]:#x} are not what we asked for", now)
         if status.acknowledged != self._acknowledged:
             self._ours = {sequence for sequence in self._ours if wire.is_newer(sequence, status.acknowledged or 0)}
         self._boot, self._acknowledged = status.boot, status.acknowledged
 
     def _conditions(self, status: Status, now: Tenths) -> dict[Condition, str]:
-        found = {_CONDITIONS[fault]: fault.name.lower() for fault in status.faults if fault in _CONDITIONS}
-        if status.mode is Mode.LOCAL:
-            found[Condition.LOCAL_LOCK_OUT] = "its key is turned"
-        if status.display is Display.FLASH and Condition.CONFLICT_FLASH not in found:
-            found[Condition.FLASH] = ""
-        if status.display is Display.DARK:
-            found[Condition.LAMP_POWER_LOST] = "dark"
         let_go = status.mode is Mode.EXPIRED or (status.mode is Mode.RELEASED and not self._tells_expiry)
-        if let_go and self._asked is not None and status.display is Display.NORMAL:
-            found[Condition.BACKUP_EXPIRED] = "it follows its own plan again"
-        self._told = {condition: told for condition, told in self._told.items() if now - told[0] < SEEN_FOR}
-        return found | {condition: words for condition, (_, words) in self._told.items()}
+        found = standing(status.faults, status.display, locked_out=status.mode is Mode.LOCAL, expired=let_go and self._asked is not None)
+        return found | self._told.standing(now)
 
     # --- asking ------------------------------------------------------------------------------------------------------------------
     def _is_new(self, is_plan: bool, command: Command, decided: Tenths) -> bool:

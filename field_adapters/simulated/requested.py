@@ -135,7 +135,7 @@ class RequestedSignal:
             case orders.ChangeIdentity(number):
                 self._change_identity(number)
             case orders.JumpClock():
-                return orders.UnsupportedOrder("this map tells no time of day")
+                return orders.UnsupportedOrder("it tells no time of day")
             case orders.SetBackupTime():
                 return orders.UnsupportedOrder("its watchdog's time is fixed")
             case orders.EditTiming() | orders.ChangeSequence():
