@@ -29,7 +29,7 @@ SHARE = 5
 """A split is corrected by at most this part of itself: a fifth, as cabinets have it."""
 
 PERIOD: Tenths = 10
-"""A plan is asked every second; it leaves a stage at the nearest."""
+"""A plan is asked every second; what that makes early or late is corrected like everything else."""
 
 IN_STEP: Tenths = 10
 """A cycle that is off by no more than this is in step."""
@@ -107,7 +107,8 @@ class Plans:
             at = at._replace(entry=self._next(pattern, at.entry), ends=FOREVER)  # the gate has left it before its end
         if at.ends == FOREVER and self._stage_of(pattern, at.entry) == state.stage:
             at = self._arrived(pattern, position, at, state.arrived)
-        while at.ends != FOREVER and state.now + PERIOD // 2 >= at.ends - self._change(pattern, at.entry):
+        early = 0 if any(self.rooms[pattern.number].cuts) else PERIOD - 1  # off to the side from which it can be corrected
+        while at.ends != FOREVER and state.now + early >= at.ends - self._change(pattern, at.entry):
             following = self._next(pattern, at.entry)
             if self._stage_of(pattern, following) != state.stage:
                 at = at._replace(entry=following, ends=FOREVER)

@@ -93,6 +93,24 @@ def test_a_plan_comes_into_step_from_any_stage_at_any_instant(stage: int, began:
     assert most <= 6
 
 
+@pytest.mark.parametrize(
+    ("sequence", "splits"),
+    [
+        (("through", "left", "side"), (397, 203, 283)),
+        (("left", "through", "side"), (201, 399, 287)),
+        (("side", "through", "left"), (131, 81, 83)),  # no split can be cut by a second
+    ],
+)
+def test_a_plan_of_odd_tenths_stays_in_step(sequence: tuple[str, ...], splits: tuple[int, ...]) -> None:
+    """What asking once a second makes early or late is made good before it adds up."""
+    odd = Pattern(number=1, name="odd", cycle=sum(splits), sequence=sequence, splits=splits)
+    plans = Plans(replace(CONFIG, patterns=(odd,)), always(1))
+
+    seen = follow(plans, start(CONFIG.tables, 1, 0), 6_000, by_noon)
+
+    assert {PlanStep.IN_STEP} == {second.step for second in seen[plans.most_cycles(1) * odd.cycle // 10 :]}
+
+
 def test_in_step_a_green_ends_where_the_clock_has_it() -> None:
     """To the second: the end of a split by the wall's midnight and the offset is when the next stage arrives."""
     seen = follow(Plans(CONFIG, always(1)), start(CONFIG.tables, 2, 0), 900, by_noon)
