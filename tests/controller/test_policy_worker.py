@@ -13,9 +13,22 @@ import psutil
 import pytest
 
 from controller.policy_process import PolicyProcess
-from controller.policy_source import Answer, BundleMissing, BundleRefused, InProcess, Loading, NotFinite, Proposed, Raised
+from controller.policy_source import (
+    Answer,
+    BundleMissing,
+    BundleRefused,
+    InProcess,
+    Loading,
+    NotFinite,
+    PolicySource,
+    Proposed,
+    Raised,
+    Unfamiliar,
+)
 from controller.policy_worker import MEMORY
 from envs.toml_writer import to_toml
+from intersection.observation import Observation
+from intersection.shield import Proposal
 from models.bundle import Bundle, load_for_simulation, seal
 from models.manifest import Manifest
 from models.onnx_policy import OnnxPolicy
@@ -27,6 +40,8 @@ from tests.models.test_bundle import KEY, MANIFEST, WEIGHTS, WHOLE, network, tru
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 FRESH = replace(MANIFEST, signed=NOW - DAY, expires=NOW + DAY)
+Make = Callable[[tuple[Path, Path, Path]], PolicySource]
+
 SEEN = look(running(WHOLE, 0), readings(WHOLE))
 
 
@@ -39,7 +54,7 @@ def files(folder: Path, manifest: Manifest = FRESH, weights: bytes = WEIGHTS) ->
     return paths
 
 
-async def first(source: PolicyProcess) -> Answer:
+async def first(source: PolicySource) -> Answer:
     """Ask as a loop does until there is something to say."""
     loop = asyncio.get_running_loop()
     while True:
@@ -62,18 +77,6 @@ def answered(paths: tuple[Path, Path, Path], also: Callable[[PolicyProcess], Non
             source.close()
 
     return asyncio.run(run())
-
-
-def test_a_process_proposes_what_the_same_bundle_proposes_here(tmp_path: Path) -> None:
-    """The process adds nothing and takes nothing away."""
-    paths = files(tmp_path)
-    bundle = load_for_simulation(paths[1], WHOLE)
-    assert isinstance(bundle, Bundle)
-
-    here = asyncio.run(InProcess(OnnxPolicy(WHOLE, bundle), 3).ask(SEEN, SEEN.state.now, 0.0))
-
-    assert isinstance(here, Proposed)
-    assert here == answered(paths)
 
 
 def test_a_process_takes_little(tmp_path: Path) -> None:
@@ -121,28 +124,61 @@ def test_a_bundle_that_is_not_there_is_missing(tmp_path: Path) -> None:
     assert BundleMissing("a.bundle is not there") == answered(paths)
 
 
-def test_an_answer_that_is_no_number_is_told_as_such(tmp_path: Path) -> None:
-    """The network's own NaN comes out of the process by its name."""
-    assert isinstance(answered(files(tmp_path, weights=network(nan=True))), NotFinite)
+def twin(paths: tuple[Path, Path, Path]) -> PolicySource:
+    """The same bundle in this process."""
+    bundle = load_for_simulation(paths[1], WHOLE)
+    assert isinstance(bundle, Bundle)
+    return InProcess(OnnxPolicy(WHOLE, bundle), 3)
 
 
-def test_an_error_of_the_policy_is_told_and_the_process_lives_on(tmp_path: Path) -> None:
-    """A question of another signal fails; the next is answered."""
+def process(paths: tuple[Path, Path, Path]) -> PolicySource:
+    """The bundle in a process of its own."""
+    return PolicyProcess(*paths, stages=3)
 
-    async def run() -> tuple[Answer, Answer]:
-        source = PolicyProcess(*files(tmp_path), stages=3)
-        loop = asyncio.get_running_loop()
-        try:
-            await first(source)
-            failed = await source.ask(SEEN._replace(state=SEEN.state._replace(stage=77)), 600, loop.time() + 5.0)
-            return failed, await source.ask(SEEN, 600, loop.time() + 5.0)
-        finally:
-            source.close()
 
-    failed, after = asyncio.run(run())
+@pytest.mark.parametrize("make", [twin, process])
+class TestPolicySource:
+    """What whoever is asked promises."""
 
-    assert Raised("PolicyFault: the state is that of another signal") == failed
-    assert isinstance(after, Proposed)
+    def answers(self, make: Make, paths: tuple[Path, Path, Path], *questions: Observation) -> list[Answer]:
+        """Wait until it is ready, ask, and close it twice."""
+
+        async def run() -> list[Answer]:
+            source, loop = make(paths), asyncio.get_running_loop()
+            try:
+                return [await first(source), *[await source.ask(each, 600, loop.time() + 5.0) for each in questions]]
+            finally:
+                source.close()
+                source.close()
+
+        return asyncio.run(run())
+
+    def test_it_proposes_the_best_stage_that_is_open(self, make: Make, tmp_path: Path) -> None:
+        """Each time the same for the same question."""
+        assert [Proposed(Proposal(stage=2))] * 3 == self.answers(make, files(tmp_path), SEEN, SEEN)
+
+    def test_what_is_no_number_is_told_as_such(self, make: Make, tmp_path: Path) -> None:
+        """A network's own NaN comes out by its name."""
+        told = self.answers(make, files(tmp_path, weights=network(nan=True)), SEEN)
+
+        assert [NotFinite, NotFinite] == [type(each) for each in told]
+
+    def test_an_error_is_told_and_the_next_question_answered(self, make: Make, tmp_path: Path) -> None:
+        """A question of another signal fails, and costs no more than itself."""
+        foreign = SEEN._replace(state=SEEN.state._replace(stage=77))
+
+        told = self.answers(make, files(tmp_path), foreign, SEEN)
+
+        assert [Raised("PolicyFault: the state is that of another signal"), Proposed(Proposal(stage=2))] == told[1:]
+
+    def test_traffic_that_nobody_saw_in_training_is_told(self, make: Make, tmp_path: Path) -> None:
+        """Instead of a proposal, however good it looks."""
+        [made_for] = FRESH.signals
+        narrow = replace(made_for, seen=replace(made_for.seen, usual=1e-3))
+
+        [told] = self.answers(make, files(tmp_path, replace(FRESH, signals=(narrow,))))
+
+        assert isinstance(told, Unfamiliar)
 
 
 PARENT = """
