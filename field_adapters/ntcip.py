@@ -36,20 +36,22 @@ from field_adapters.ntcip_program import NtcipProgram
 from field_adapters.ntcip_requests import NOTHING, Requests
 from field_adapters.ntcip_status import (
     TRANSITION_CYCLES,
-    Sensed,
+    Passed,
     Status,
     fast,
     is_free,
     missing,
     newer,
+    passed,
     phases_of,
     read_back,
     reports,
     sense,
     slow,
     status_of,
+    together,
 )
-from field_adapters.ntcip_survey import Bounds, Surveyed, questions, survey
+from field_adapters.ntcip_survey import Bounds, Surveyed, described, questions, survey
 from field_adapters.profiles.ntcip import NtcipProfile
 from field_adapters.snmp import Accepted, AuthFailure, ErrorStatus, Failure, SnmpTransport, Timeout, Unreachable, Values
 from intersection.config import IntersectionConfig
@@ -137,6 +139,7 @@ class NtcipAdapter:
         self._lit: Tenths | None = None
         self._told: dict[Condition, tuple[Tenths, str]] = {}
         self._sequence: int | None = None
+        self._loops: Passed | None = None
         self._readings: Readings | None = None
         self._reported: Mapping[str, DetectorTrouble] = {}
 
@@ -151,7 +154,7 @@ class NtcipAdapter:
         )
         self._identity = self._identity or found.description
         self._surveyed = found
-        self._status = self._change = self._sequence = self._readings = None
+        self._status = self._change = self._sequence = self._loops = self._readings = None
         self._ledger.forget()
         self._told.clear()
         self._seldom.clear()
@@ -172,15 +175,13 @@ class NtcipAdapter:
         self._seldom |= {at: values.integers[at] for at in seldom}
         last = self._status.shown.stage if self._status is not None else NO_STAGE
         status = status_of(self._seldom | dict(values.integers), now, last, self._program, self.tables)
-        self._note(status, now)
+        self._note(status, values, now)
+        if known.period:
+            await self._count(values.integers[mib.VOLUME_OCCUPANCY_SEQUENCE.at()], known.period * 10, deadline)
         over, sensed = 0, None
-        if detectors and known.period:
-            report = await self._report(values, status, known.period * 10, deadline)
-            if isinstance(report, Failed):
-                return report
-            if report is not None:
-                over, sensed = known.period * 10, report
-                self._readings, self._reported = report
+        if detectors and self._loops is not None:
+            over, sensed = self._loops.over, sense(self._loops, values, status, self.config, self._program, before=self._readings)
+            (self._readings, self._reported), self._loops = sensed, None
         clock = values.integers.get(mib.GLOBAL_TIME.at())
         return Poll(
             report=status.shown,
@@ -195,31 +196,31 @@ class NtcipAdapter:
             clock=None if clock is None else float(clock),
         )
 
-    async def _report(self, polled: Values, status: Status, period: Tenths, deadline: float) -> Sensed | Failed | None:
-        """Read the volumes and occupancies; None where no report is new. One that changes while it is read is left to the next poll."""
+    async def _count(self, sequence: int, period: Tenths, deadline: float) -> None:
+        """Read the volumes and occupancies where there is a new report. One that is lost, or another by then, is left to the next poll."""
+        if not newer(sequence, self._sequence):
+            return
         number = mib.VOLUME_OCCUPANCY_SEQUENCE.at()
-        parts = [polled]
+        parts: list[Values] = []
         for message in reports(self._program, self.options.profile.objects_per_message):
             part = await self._get(message, deadline)
-            if isinstance(part, Failed):
-                return part
-            if number not in part.integers:
-                return Failed(Trouble.REPLY_GARBLED, missing(part, message))
+            if isinstance(part, Failed) or part.integers.get(number) != sequence:
+                return
             parts.append(part)
-        sequences = {part.integers[number] for part in parts[1:]}
-        if len(sequences) > 1 or not all(newer(sequence, self._sequence) for sequence in sequences):
-            return None
-        self._sequence = next(iter(sequences), None)
-        return sense(parts, status, self.config, self._program, over=period, before=self._readings)
+        self._sequence = sequence
+        self._loops = together(self._loops, passed(parts, self._program, period))
 
-    def _note(self, status: Status, now: Tenths) -> None:
+    def _note(self, status: Status, values: Values, now: Tenths) -> None:
         """Keep what a poll tells that the next will not."""
         before = self._status
+        description = described(values)
+        if description != self._identity:
+            self._told[Condition.IDENTITY_CHANGED] = (now, description)
         self._status, self._free, self._greens = status, status.free, status.greens
         if before is not None and status.up_time < before.up_time < _WRAPS:
             self._told[Condition.REBOOTED] = (now, "")
             self._ledger.forget()
-            self._change = None
+            self._change, self._sequence = None, values.integers.get(mib.VOLUME_OCCUPANCY_SEQUENCE.at())
         odd = self._ledger.judge(status.requests, expired=status.expired)
         if odd is not None:
             self._told[odd[0]] = (now, odd[1])

@@ -15,7 +15,7 @@ from field_adapters.ntcip_program import Method, NtcipProgram, OutputKind
 from field_adapters.ntcip_requests import Requests, instances, requests_of
 from field_adapters.snmp import Values
 from intersection.config import IntersectionConfig
-from intersection.detection import DetectorKind, Readings
+from intersection.detection import Readings
 from intersection.measured import Report
 from intersection.phase import Tenths
 from intersection.sensed import sensed
@@ -82,6 +82,8 @@ def fast(program: NtcipProgram, known: Known) -> tuple[Instance, ...]:
     overlaps = range(1, 1 + (len(program.overlaps) + 7) // 8)
     return (
         mib.SYSTEM_UP_TIME.at(),
+        mib.SYSTEM_DESCRIPTION.at(),
+        *((mib.VOLUME_OCCUPANCY_SEQUENCE.at(),) if known.period else ()),
         *(entry.at(group) for entry in phases for group in used),
         *(entry.at(group) for entry in _OVERLAP_LAMPS for group in overlaps),
         *(entry.at() for entry in FAST if entry in known.objects),
@@ -278,6 +280,50 @@ def _conditions(integers: Mapping[Instance, int]) -> dict[Condition, str]:
 
 
 # --- detectors -----------------------------------------------------------------------------------------------------------------------
+class Passed(NamedTuple):
+    """What the loops have counted since the last readings, by their number."""
+
+    over: Tenths
+    counts: Mapping[int, float]
+    stood: Mapping[int, Tenths]
+    """How long a vehicle stood there, in tenths of a second."""
+
+    lost: frozenset[int]
+    """Those that did not tell in some report."""
+
+    troubles: Mapping[int, DetectorTrouble]
+    """What the last report says is wrong."""
+
+
+def passed(parts: Iterable[Values], program: NtcipProgram, over: Tenths) -> Passed:
+    """Read one report of volumes and occupancies, which covers some tenths of a second."""
+    integers = {at: value for part in parts for at, value in part.integers.items()}
+    counts: dict[int, float] = {}
+    stood: dict[int, Tenths] = {}
+    lost: set[int] = set()
+    troubles: dict[int, DetectorTrouble] = {}
+    for number in program.detectors.values():
+        counts[number], stood[number], trouble, works = _loop(integers, number, over)
+        if not works:
+            lost.add(number)
+        if trouble is not None:
+            troubles[number] = trouble
+    return Passed(over, counts, stood, frozenset(lost), troubles)
+
+
+def together(before: Passed | None, now: Passed) -> Passed:
+    """Add a report to those before it that nobody has read yet."""
+    if before is None:
+        return now
+    return Passed(
+        over=before.over + now.over,
+        counts={number: before.counts[number] + count for number, count in now.counts.items()},
+        stood={number: before.stood[number] + stood for number, stood in now.stood.items()},
+        lost=before.lost | now.lost,
+        troubles=now.troubles,
+    )
+
+
 class Sensed(NamedTuple):
     """What the detectors said."""
 
@@ -286,37 +332,39 @@ class Sensed(NamedTuple):
 
 
 def sense(
-    parts: Iterable[Values], status: Status, config: IntersectionConfig, program: NtcipProgram, *, over: Tenths, before: Readings | None
+    loops: Passed, polled: Values, status: Status, config: IntersectionConfig, program: NtcipProgram, *, before: Readings | None
 ) -> Sensed:
-    """Read the last report of volumes and occupancies, and the push buttons.
+    """Make readings of what the loops have counted, and of the push buttons.
 
     A cabinet that does not tell whether a button is pressed (only v03 does) tells whether its call waits; that is taken for it.
 
     Args:
-        parts: the answers to `reports` and `slow`.
+        loops: what they have counted.
+        polled: the values of `slow`.
         status: of the same poll.
         config: the signal's configuration.
         program: what the cabinet holds.
-        over: the time that a report covers, in tenths of a second.
         before: the readings before.
     """
-    integers = {at: value for part in parts for at, value in part.integers.items()}
     counts, occupied, valid = [], [], []
     reported: dict[str, DetectorTrouble] = {}
     for detector in config.detectors:
-        count, stood, trouble, works = 0.0, 0, None, False
-        if detector.kind is DetectorKind.PUSH_BUTTON and detector.id in program.buttons:
+        count, stood, works = 0.0, 0, False
+        trouble: DetectorTrouble | None = None
+        if detector.id in program.buttons:
             waits = bool(status.shown.ped_calls & config.tables.mask(frozenset(detector.phases)))
-            count, trouble = _button(integers, program.buttons[detector.id], waits=waits)
+            count, trouble = _button(polled.integers, program.buttons[detector.id], waits=waits)
             works = trouble is None
         elif detector.id in program.detectors:
-            count, stood, trouble, works = _loop(integers, program.detectors[detector.id], over)
+            number = program.detectors[detector.id]
+            count, stood, trouble = loops.counts[number], loops.stood[number], loops.troubles.get(number)
+            works = number not in loops.lost
         if trouble is not None:
             reported[detector.id] = trouble
         counts.append(count)
         occupied.append(stood)
         valid.append(works)
-    return Sensed(sensed(config, counts, occupied, valid, over=over, before=before), reported)
+    return Sensed(sensed(config, counts, occupied, valid, over=loops.over, before=before), reported)
 
 
 def _loop(integers: Mapping[Instance, int], number: int, over: Tenths) -> tuple[float, Tenths, DetectorTrouble | None, bool]:

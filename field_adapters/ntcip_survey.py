@@ -96,7 +96,7 @@ def survey(values: Values, program: NtcipProgram, profile: NtcipProfile, bounds:
     objects = frozenset(instance.object for instance in (*values.integers, *values.octets) if instance.object in _OPTIONAL)
     asked = [*FAST, *SLOW, *((mib.PED_DETECTORS_ACTIVE, mib.PED_DETECTOR_ALARMS) if program.buttons else ())]
     notes = [f"{entry.name} is not there: {_LOST[entry]}" for entry in asked if entry not in objects]
-    description = values.octets.get(mib.SYSTEM_DESCRIPTION.at(), b"").decode("utf-8", errors="replace")
+    description = described(values)
     if bounds.identity and description != bounds.identity:
         conditions[Condition.IDENTITY_CHANGED] = f"it is {description!r}, known was {bounds.identity!r}"
     place, seconds = _backup(values.integers, profile)
@@ -127,6 +127,11 @@ def survey(values: Values, program: NtcipProgram, profile: NtcipProfile, bounds:
         backup=backup,
         database=database,
     )
+
+
+def described(values: Values) -> str:
+    """Read who it says that it is."""
+    return values.octets.get(mib.SYSTEM_DESCRIPTION.at(), b"").decode("utf-8", errors="replace")
 
 
 def _value(values: Values, at: Instance) -> int | bytes:

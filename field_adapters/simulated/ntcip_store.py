@@ -104,7 +104,7 @@ class NtcipStore:
     def _unit(self) -> Iterable[tuple[Instance, Get]]:
         own = self.controller
         trouble = own.trouble
-        yield asc.SYSTEM_DESCRIPTION.at(), f"Phasewise simulated ASC, cabinet {own.identity}".encode
+        yield asc.SYSTEM_DESCRIPTION.at(), lambda: f"Phasewise simulated ASC, cabinet {own.identity}".encode()
         yield asc.SYSTEM_UP_TIME.at(), lambda: 10 * (own.now - own.born)
         yield asc.GLOBAL_TIME.at(), lambda: max(0, int(own.wall_at_zero + own.now / 10))
         yield asc.UNIT_STARTUP_FLASH.at(), lambda: 0

@@ -70,6 +70,9 @@ class Bench(ABC):
     has_totals: bool = True
     """Whether detectors count, and can be told to have failed."""
 
+    tells_time: bool = True
+    """Whether the cabinet tells by a clock that it lives."""
+
     untold: frozenset[Condition] = frozenset()
     """What the protocol has no word for."""
 
@@ -533,17 +536,38 @@ class AdapterContract(ABC):
 
         self.run(body)
 
+    def test_a_cabinet_whose_status_is_frozen_is_not_believed(self) -> None:
+        """What stood seconds ago is not taken for what is: a poll fails, or tells a clock that stands still."""
+
+        async def body(hand: Hand) -> None:
+            if not hand.bench.tells_time:
+                pytest.skip("the protocol tells no time")
+            await hand.open()
+            await hand.hold(MAIN, 31)
+            before = await hand.read()
+            hand.order(orders.FreezeStatus(on=True))
+            hand.wait(20)
+            await hand.adapter.read(hand.now, hand.deadline(), detectors=False)
+            hand.wait(20)
+            frozen = await hand.adapter.read(hand.now, hand.deadline(), detectors=False)
+            hand.order(orders.FreezeStatus(on=False))
+            await hand.read()
+
+            assert isinstance(frozen, Failed) or (before.clock is not None and before.clock == frozen.clock)
+
+        self.run(body)
+
     # --- the link ----------------------------------------------------------------------------------------------------------------
     def test_a_cabinet_that_does_not_answer_has_no_value(self) -> None:
         """Each question fails within its deadline, and the next one after the silence is answered."""
 
         async def body(hand: Hand) -> None:
             await hand.open()
-            await hand.hold(MAIN, 11)
+            await hand.hold(MAIN, 60)
             await hand.bench.silence(on=True)
             clock = asyncio.get_running_loop().time
             assert hand.state is not None
-            wanted = GoTo(hand.granted(MAIN), hand.now + 1)
+            wanted = GoTo(hand.granted(SIDE), hand.now + 1)
             hand.wait(1)
             began = monotonic()
             answers = [
