@@ -200,6 +200,15 @@ class CabinetLoop:
             self._step(event)
         return against
 
+    def tell(self, event: FaultBegan) -> None:
+        """Tell the ladder of a fault that was found before the first tick."""
+        self._step(event)
+
+    def take_over(self, *, ladder: LadderSettings, watch: Watch, plan: Follower | None) -> None:
+        """Go on by new settings from the next tick on; what was remembered of detectors that are still there stays."""
+        self.parts = replace(self.parts, ladder=ladder, watch=watch, plan=plan)
+        self._observer = Observer(self.parts.config, watch)
+
     def explain(self) -> Explanation:
         """Tell why it stands as it does."""
         return explain(self._ladder, self._now, self.parts.ladder)

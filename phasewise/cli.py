@@ -342,6 +342,17 @@ def keys_revoke(
     revoke_key(name, trusted=trusted, reason=reason)
 
 
+
+@app.command()
+def run(
+    cabinet: Annotated[Path, typer.Argument(help="cabinet.toml: one cabinet or a corridor, see docs/cabinet.md", show_default=False)],
+) -> None:
+    """Control real or simulated cabinets until SIGTERM or Ctrl-C; then let go of them and read their zeros back."""
+    from controller.__main__ import run as run_daemon
+
+    raise typer.Exit(run_daemon(cabinet))
+
+
 ctl = typer.Typer(help="Ask the daemon that controls a cabinet, and give it orders.", no_args_is_help=True)
 app.add_typer(ctl, name="ctl")
 
