@@ -73,6 +73,10 @@ class Timing:
     ped_max_wait: float = 180.0
     """Longest wait of a pedestrian call; more where a signal's stages cannot be served in it."""
 
+    alike: bool = False
+    """Whether every vehicle phase has the longest yellow change and red clearance of its signal: a cabinet whose phases are stages clears a
+    whole stage at once."""
+
     step: float = 1.0
     """One step of the simulation, to whole numbers of which all times are rounded up."""
 
@@ -99,7 +103,10 @@ RESCO = Timing(yellow=3.0, red=0.0)
 STREET = Timing(source="ite", min_green=7.0, max_green=60.0)
 """What a street would have: clearances by speed and width, longer minimum greens. A proposal, not approved."""
 
-PRESETS = {"resco": RESCO, "street": STREET}
+CABINET = Timing(source="ite", min_green=7.0, max_green=60.0, alike=True)
+"""The same for a cabinet whose phases are stages. A proposal, not approved."""
+
+PRESETS = {"resco": RESCO, "street": STREET, "cabinet": CABINET}
 
 
 def yellow_change(speed: float, grade: float = 0.0) -> float:

@@ -98,6 +98,11 @@ def _phases(found: Found, timing: Timing) -> tuple[Phase, ...]:
     for at, group in enumerate(groups.links):
         foes = [link for other in bits(conflicts[at]) for link in groups.links[other]]
         clearances.append((0.0, PED_BUFFER) if links.links[group[0]].crossing else _clearance(group, foes, found, timing))
+    if timing.alike:
+        crosses = [links.links[group[0]].crossing for group in groups.links]
+        vehicles = [times for times, crossing in zip(clearances, crosses, strict=True) if not crossing]
+        common = max((yellow for yellow, _ in vehicles), default=0.0), max((red for _, red in vehicles), default=0.0)
+        clearances = [times if crossing else common for times, crossing in zip(clearances, crosses, strict=True)]
     # The gate counts on a red clearance to be over before the stage that follows can be left.
     longest = max(red for _, red in clearances)
     if timing.tenths(longest) > timing.tenths(timing.min_green):

@@ -37,8 +37,8 @@ LARGEST = 16 << 20
 LARGEST_MANIFEST = 4 << 20
 """No manifest is larger, in bytes."""
 
-STREET = "street"
-"""The preset whose bundles may reach a cabinet."""
+STREETS = ("street", "cabinet")
+"""The presets whose bundles may reach a cabinet."""
 
 CLOCK_TOLERANCE = timedelta(days=1)
 """A bundle that is signed further than this in the future tells that the clock is wrong, and so no expiry can be judged."""
@@ -178,7 +178,7 @@ class WrongPreset:
     @property
     def reason(self) -> str:
         """Why it is refused."""
-        return f"it was made with the times of the preset {self.preset!r}; only {STREET!r} may reach a cabinet"
+        return f"it was made with the times of the preset {self.preset!r}; only {' and '.join(STREETS)} may reach a cabinet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +347,7 @@ def _fit(read: _Read, config: IntersectionConfig, *, street: bool) -> Bundle | R
     manifest, parts = read
     if len(parts.weights) != manifest.weights.size or _sha(parts.weights) != manifest.weights.sha256:
         return WrongWeights("they are not those that the manifest names")
-    if street and manifest.preset != STREET:
+    if street and manifest.preset not in STREETS:
         return WrongPreset(manifest.preset)
     own = digest(config)
     signal = next((each for each in manifest.signals if own == each.configuration or (not street and own == each.as_seen)), None)

@@ -25,7 +25,7 @@ from intersection.errors import ConfigError, RuntimeFault, UnknownNameError
 from intersection.layout import Layout
 from intersection.observation import ObservationSpec, kind
 from models._network import Network as Rating
-from models.bundle import STREET, digest, probe, seal
+from models.bundle import STREETS, digest, probe, seal
 from models.manifest import VERSION, ActionForm, Manifest, ObservationForm, Provenance, Signal, WeightsForm
 from models.onnx_policy import Recorder, Recording
 from models.training.trained import ENTRY, Description, describe
@@ -263,7 +263,7 @@ def _tell(agreement: "Agreement") -> None:
 
 
 def _say(path: Path, manifest: Manifest, key: str) -> None:
-    use = "may run in a cabinet" if manifest.preset == STREET else f"made with the times of {manifest.preset!r}: no cabinet loads it"
+    use = "may run in a cabinet" if manifest.preset in STREETS else f"made with the times of {manifest.preset!r}: no cabinet loads it"
     out.print(
         f"{path.name}: for {len(manifest.signals)} signal(s), {use}; signed by {key}, good until {manifest.expires:%Y-%m-%d}; {path}",
         soft_wrap=True,
