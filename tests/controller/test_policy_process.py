@@ -41,8 +41,8 @@ PATIENCE = Patience(load=10.0, hang=0.3, restart=0.05)
 
 
 @asynccontextmanager
-async def _hostile(how: str) -> AsyncIterator[PolicyProcess]:
-    source = PolicyProcess(Path("-"), Path(how), Path("-"), stages=3, patience=PATIENCE, worker="tests.controller.hostile_worker")
+async def _hostile(how: str, patience: Patience = PATIENCE) -> AsyncIterator[PolicyProcess]:
+    source = PolicyProcess(Path("-"), Path(how), Path("-"), stages=3, patience=patience, worker="tests.controller.hostile_worker")
     try:
         yield source
     finally:
@@ -279,7 +279,7 @@ def test_an_answer_that_comes_just_after_the_deadline_is_not_lost() -> None:
     """Whatever the instant at which it comes: the next question is answered, and the process lives on."""
 
     async def check() -> None:
-        async with _hostile("good") as source:
+        async with _hostile("good", Patience(hang=10.0)) as source:
             loop = asyncio.get_running_loop()
             await _until(source, lambda told: isinstance(told, Proposed), within=2.0)
             before = source.pid
@@ -296,16 +296,17 @@ def test_who_asks_while_a_new_bundle_takes_over_still_hears_the_old_one() -> Non
     """And the new one is neither lost nor left behind."""
 
     async def check() -> None:
-        async with _hostile("late") as source:
-            await _until(source, lambda told: isinstance(told, Proposed), within=2.0)
-            loop = asyncio.get_running_loop()
+        async with _hostile("late", Patience(hang=10.0)) as source:
+            await _until(source, lambda told: isinstance(told, Proposed), within=5.0)
+            loop, before = asyncio.get_running_loop(), source.pid
             swap = asyncio.create_task(source.replace(Path("good")))
             told = []
             while not swap.done():
-                told.append(await source.ask(SEEN, 70, loop.time() + 2.0))
+                told.append(await source.ask(SEEN, 70, loop.time() + 5.0))
 
             assert {Proposed} == {type(each) for each in told}
-            assert isinstance(await source.ask(SEEN, 70, loop.time() + 0.25), Proposed)
+            assert isinstance(await source.ask(SEEN, 70, loop.time() + 5.0), Proposed)
+            assert before != source.pid
 
     _run(check)
 
