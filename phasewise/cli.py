@@ -125,6 +125,7 @@ def train(
     observation: Observation = "area",
     reward: Annotated[str, typer.Option(help="a reward, or several with weights: delay=1,stops=0.5")] = "delay",
     preset: Preset = "resco",
+    period: Annotated[float, typer.Option(help="between decisions, in seconds; a cabinet has the same", min=0.1)] = 5.0,
     workers: Workers = 0,
 ) -> None:
     """Train a policy on a scenario; `evaluate --policy FILE` runs it."""
@@ -139,6 +140,7 @@ def train(
         observation=observation,
         reward=reward,
         preset=preset,
+        period=period,
         workers=workers,
     )
 

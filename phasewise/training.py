@@ -27,6 +27,7 @@ def train_policy(
     observation: str = "area",
     reward: str = "delay",
     preset: str = "resco",
+    period: float = 5.0,
     workers: int = 0,
 ) -> Path:
     """Train a policy for all signals of a scenario and write its best checkpoint.
@@ -53,6 +54,7 @@ def train_policy(
         observation=observation,
         reward=_weights(reward),
         preset=preset,
+        period=period,
         demand=Demand(scale=(0.8, 1.2), jitter=10.0),
     )
     first = Split.VALIDATION.value[0]
