@@ -19,7 +19,7 @@ from intersection.measured import measure
 from intersection.phase import Tenths
 from intersection.plan import Pattern
 from intersection.shield import Amended, Command, Granted, Proposal, review
-from intersection.state import NO_STAGE, IntersectionState
+from intersection.state import NO_STAGE, Display, IntersectionState
 from tests.intersection.documents import signal, stage
 
 T = TypeVar("T")
@@ -211,7 +211,7 @@ class Driver:
         self.config, self.program = config, suitable(config, method)
         self.cabinet = ScriptedCabinet(config, self.program, groups=groups)
         self.link = LossyLink(self.cabinet)
-        given = {"settle": 0, "profile": profiles.load("standard")} | options
+        given: dict[str, Any] = {"settle": 0, "profile": profiles.load("standard")} | options
         self.adapter = NtcipAdapter(link or self.link, config, NtcipOptions(program=self.program, **given))
         self.now: Tenths = 1000
         self.state: IntersectionState | None = None
@@ -252,7 +252,7 @@ class Driver:
         """Get a command from the gate, at an instant at which it allows everything."""
         if self.state is None:
             raise TypeError("nothing has been read")
-        later = self.state._replace(now=self.state.now + 100_000, calls=0, ped_calls=0, target=NO_STAGE, display=self.state.display)
+        later = self.state._replace(now=self.state.now + 100_000, calls=0, ped_calls=0, target=NO_STAGE, display=Display.NORMAL)
         verdict = review(Proposal(stage=target, pattern=pattern), later, self.config.tables)
         if not isinstance(verdict, Granted | Amended):
             raise TypeError(f"not granted: {verdict}")

@@ -86,6 +86,8 @@ class TestRings(AdapterContract):
 class WireBench(NtcipBench):
     """Over UDP, by way of a proxy that can swallow everything."""
 
+    proxy: UdpProxy
+
     def __init__(self) -> None:
         super().__init__(Method.STAGES)
         self.agent = SnmpAgent(self.store, users={USER: Right.WRITE})
@@ -103,7 +105,8 @@ class TestOverV3(AdapterContract):
     async def _bench(self) -> AsyncIterator[Bench]:
         bench = WireBench()
         async with bench.agent, bench.manager, UdpProxy(bench.agent.address) as bench.proxy:
-            bench.connect(await bench.manager.connect(*bench.proxy.address, USER, objects_per_message=32))
+            host, port = bench.proxy.address
+            bench.connect(await bench.manager.connect(host, port, USER))
             yield bench
 
     def bench(self) -> AbstractAsyncContextManager[Bench]:

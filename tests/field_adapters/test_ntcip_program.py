@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_a_green_that_must_end_between_two_of_its_stages_is_noted() -> None:
     assert ["overlap 2 (phase 2) must end before it goes on as permissive: its heads need an interlock"] == list(program.notes)
 
 
-def two(first: dict[str, int], second: dict[str, int] | None = None, **more: object) -> IntersectionConfig:
+def two(first: dict[str, int], second: dict[str, int] | None = None, **more: Any) -> IntersectionConfig:
     """Make a signal of two phases in two stages."""
     return signal(stage("A", [1]), stage("B", [2]), timings={1: SHORT | first, 2: SHORT | (second or {})}, conflicts=[(1, 2)], **more)
 
@@ -183,7 +184,7 @@ def test_what_one_ring_of_stages_cannot_is_refused_with_its_cause(name: str) -> 
     assert re.search(words, found), found
 
 
-def rings_of(yellow: int, **more: object) -> IntersectionConfig:
+def rings_of(yellow: int, **more: Any) -> IntersectionConfig:
     """Make one side of a dual ring, in which phase 6 has a yellow of its own."""
     names = ((1, 5), (1, 6), (2, 5), (2, 6))
     timings = {1: SHORT, 2: SHORT, 5: SHORT, 6: SHORT | {"yellow_change": yellow}}
