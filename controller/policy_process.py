@@ -142,6 +142,7 @@ class PolicyProcess:
         trusted: Path,
         *,
         stages: int,
+        period: Tenths = 10,
         patience: Patience | None = None,
         worker: str = "controller.policy_worker",
     ) -> None:
@@ -152,11 +153,12 @@ class PolicyProcess:
             bundle: the file of the policy.
             trusted: the file of the keys whose bundles may run.
             stages: how many there are.
+            period: between decisions, in tenths of a second; a bundle that was trained for another is refused.
             patience: how long it is waited for.
             worker: the module that the process runs.
         """
         self._worker = worker
-        self._arguments = (str(config), str(bundle), str(trusted))
+        self._arguments = (str(config), str(bundle), str(trusted), str(period))
         self._stages = stages
         self._patience = patience or Patience()
         self._child: _Child | None = None
@@ -206,7 +208,7 @@ class PolicyProcess:
     async def replace(self, bundle: Path) -> Answer | None:
         """Load another bundle while the present one goes on; it takes over once it is loaded. Tell what speaks against it, or None."""
         loop = asyncio.get_running_loop()
-        arguments = (self._arguments[0], str(bundle), self._arguments[2])
+        arguments = (self._arguments[0], str(bundle), *self._arguments[2:])
         child = await loop.run_in_executor(None, _Child, self._worker, arguments)
         against = await self._greeting(child, loop.time() + self._patience.load)
         if against is not None or self._closed:

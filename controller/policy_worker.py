@@ -16,6 +16,7 @@ from controller.policy_wire import LARGEST, Kind, Told, answer, asked
 from intersection.config import IntersectionConfig
 from intersection.config import load as load_config
 from intersection.errors import PhasewiseError
+from intersection.phase import Tenths
 from models.bundle import Bundle, NotABundle
 from models.bundle import load as load_bundle
 from models.errors import NotFiniteFault
@@ -39,11 +40,14 @@ def confine() -> None:
         signal.signal(stop, signal.SIG_IGN)
 
 
-def loaded(config: IntersectionConfig, bundle: Path, trusted: Path) -> OnnxPolicy | Told:
-    """Load a bundle for a signal of the street, or say why not."""
+def loaded(config: IntersectionConfig, bundle: Path, trusted: Path, period: Tenths) -> OnnxPolicy | Told:
+    """Load a bundle for a signal of the street, or say why not: its detectors count over the period at which it was trained to decide."""
     if not bundle.exists():
         return Told(0, Kind.MISSING, words=f"{bundle.name} is not there")
     found = load_bundle(bundle, trusted=read_trust(trusted), config=config, street=True, now=datetime.now(UTC))
+    if isinstance(found, Bundle) and found.manifest.action.period != period:
+        own = found.manifest.action.period / 10
+        return Told(0, Kind.REFUSED, words=f"it decides every {own:g} s, and this cabinet every {period / 10:g} s")
     if isinstance(found, Bundle):
         return OnnxPolicy(config, found)
     return Told(0, Kind.MISSING if isinstance(found, NotABundle) and not bundle.is_file() else Kind.REFUSED, words=found.reason)
@@ -64,12 +68,12 @@ def serve(link: socket.socket, policy: OnnxPolicy) -> None:
         link.send(answer(told))
 
 
-def main(config: str, bundle: str, trusted: str) -> None:
+def main(config: str, bundle: str, trusted: str, period: str) -> None:
     """Load a bundle and answer for it."""
     confine()
     with socket.socket(fileno=DESCRIPTOR) as link:
         try:
-            policy: OnnxPolicy | Told = loaded(load_config(Path(config)), Path(bundle), Path(trusted))
+            policy: OnnxPolicy | Told = loaded(load_config(Path(config)), Path(bundle), Path(trusted), int(period))
         except PhasewiseError as error:
             policy = Told(0, Kind.REFUSED, words=str(error))
         if isinstance(policy, Told):

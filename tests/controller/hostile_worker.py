@@ -13,7 +13,7 @@ from controller.policy_wire import LARGEST, Kind, Told, answer, asked
 from models.manifest import Departure
 
 
-def main(_config: str, bundle: str, _trusted: str) -> None:  # noqa: C901, PLR0912  # one line for each way to go wrong
+def main(_config: str, bundle: str, _trusted: str, _period: str) -> None:  # noqa: C901, PLR0912  # one line for each way to go wrong
     """Say that all is well, and then go wrong."""
     how = Path(bundle).name
     with socket.socket(fileno=3) as link:
