@@ -10,6 +10,9 @@ from intersection.state import Display
 SEEN_FOR: Tenths = 100
 """How long a new start, or another writer, is told after it was seen, in tenths of a second."""
 
+FROZEN: Tenths = 10
+"""A cabinet whose own clock has not moved for this long does not tell what is, in tenths of a second."""
+
 _OF_FAULT: Mapping[CabinetFault, Condition] = {
     CabinetFault.CONFLICT_MONITOR: Condition.CONFLICT_FLASH,
     CabinetFault.LAMP: Condition.LAMP_POWER_LOST,
@@ -59,3 +62,16 @@ class Told:
     def forget(self) -> None:
         """Begin anew."""
         self._seen.clear()
+
+
+class Pulse:
+    """Whether a cabinet's own clock moves; one that stands still answers with what was."""
+
+    def __init__(self) -> None:
+        self._moved: tuple[Tenths, Tenths | None] | None = None
+
+    def beats(self, clock: Tenths | None, now: Tenths) -> bool:
+        """Take in what the clock says now, or None where it says nothing."""
+        if self._moved is None or clock is None or clock != self._moved[1]:
+            self._moved = (now, clock)
+        return now - self._moved[0] < FROZEN

@@ -24,7 +24,7 @@ from field_adapters._base import (
     Wanted,
     Withheld,
 )
-from field_adapters._conditions import Told, standing
+from field_adapters._conditions import Pulse, Told, standing
 from field_adapters._following import Following
 from field_adapters._totals import Taken, take
 from field_adapters.modbus_link import ModbusLink
@@ -36,9 +36,6 @@ from intersection.phase import Tenths
 from intersection.shield import Command
 from intersection.state import FREE, NO_STAGE, IntersectionState, Interval, PedInterval
 from intersection.transition import Step
-
-FROZEN: Tenths = 10
-"""A device whose clock has not moved for this long does not tell what is, in tenths of a second."""
 
 _TROUBLES: Mapping[Cause, Trouble] = {
     Cause.TIMED_OUT: Trouble.LINK_LOST,
@@ -79,9 +76,7 @@ class ModbusAdapter:
         self._following = Following(self.tables)
         self._status: Status | None = None
         self._report: Report | None = None
-        self._moved: tuple[Tenths, Tenths | None] | None = None
-        """When the device's clock was last seen to move, and what it said then."""
-
+        self._pulse = Pulse()
         self._sequence = 0
         """The last sequence that was written."""
 
@@ -105,9 +100,10 @@ class ModbusAdapter:
                 return Opened(conditions={Condition.IDENTITY_CHANGED: status.detail})
             return _failed(status)
         self._boot, self._acknowledged = status.boot, status.acknowledged
-        self._taken = self._beat = self._asked = self._moved = None
+        self._taken = self._beat = self._asked = None
         self._ours.clear()
         self._told.forget()
+        self._pulse = Pulse()
         self._following.forget()
         self._keep(status, now)
         notes = () if status.watchdog is not None else ("the map does not tell what is left of the watchdog's time",)
@@ -127,7 +123,7 @@ class ModbusAdapter:
         if isinstance(answer, Failure):
             return _failed(answer)
         status, found = answer
-        if self._stands_still(status, now):
+        if not self._pulse.beats(status.clock, now):
             return Failed(Trouble.LINK_LOST, "the cabinet answers, but its clock stands still")
         self._note(status, now)
         report = self._keep(status, now)
@@ -211,11 +207,6 @@ class ModbusAdapter:
     async def _read_detectors(self) -> Detectors | Failure:
         answers = [await self._link.read(page) for page in self.map.pages]
         return wire.decode_detectors(answers, self.map)
-
-    def _stands_still(self, status: Status, now: Tenths) -> bool:
-        if self._moved is None or status.clock is None or status.clock != self._moved[1]:
-            self._moved = (now, status.clock)
-        return now - self._moved[0] >= FROZEN
 
     def _keep(self, status: Status, now: Tenths) -> Report:
         """Keep the newest status, and say what it shows."""

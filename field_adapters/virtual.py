@@ -22,7 +22,7 @@ from field_adapters._base import (
     Wanted,
     Withheld,
 )
-from field_adapters._conditions import Told, standing
+from field_adapters._conditions import Pulse, Told, standing
 from field_adapters._following import Following
 from field_adapters._totals import Taken, Total, take
 from field_adapters.modbus_map import CabinetFault
@@ -158,6 +158,7 @@ class VirtualAdapter:
         self._closed = False
         self._following = Following(self.tables)
         self._told = Told()
+        self._pulse = Pulse()
         self._taken: Taken | None = None
         self._start: int | None = None
         self._found: tuple[object, Tenths] | None = None
@@ -176,6 +177,7 @@ class VirtualAdapter:
         self._start, self._asked, self._taken = look.start, None, None
         self._found = (look.writer, look.decided)
         self._told.forget()
+        self._pulse = Pulse()
         self._following.forget()
         return Opened(backup=self._cabinet.watchdog)
 
@@ -184,6 +186,8 @@ class VirtualAdapter:
         look = self._look(deadline)
         if isinstance(look, Failed):
             return look
+        if not self._pulse.beats(look.state.now, now):
+            return Failed(Trouble.LINK_LOST, "the cabinet answers, but its clock stands still")
         self._note(look, now)
         if detectors:
             self._taken = take(self.config, look.totals, now, self._taken)

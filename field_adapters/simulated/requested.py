@@ -7,6 +7,7 @@ faults can be ordered at it. How requests come in and what is told outside is fo
 What it does not imitate: delays, lamps, and detectors (whoever owns the street reports them).
 """
 
+from abc import ABC, abstractmethod
 from typing import assert_never
 
 from field_adapters.modbus_map import CabinetFault, DetectorFault, DetectorValue, Refusal
@@ -27,7 +28,7 @@ DETECTOR_FREE = DetectorValue(occupied_now=False, count=0, occupied=0, since=LAR
 """A detector on which no vehicle has ever stood."""
 
 
-class RequestedSignal:
+class RequestedSignal(ABC):
     """The cabinet without its wire."""
 
     def __init__(
@@ -74,6 +75,7 @@ class RequestedSignal:
         if CabinetFault.CONFLICT_MONITOR in self.faults or CabinetFault.LAMP in self.faults:  # neither ends with a new start
             self.state = machine.show(self.state, Display.DARK if CabinetFault.LAMP in self.faults else Display.FLASH)
 
+    @abstractmethod
     def _forget(self) -> None:
         """Forget what is told outside of requests."""
 
@@ -152,17 +154,17 @@ class RequestedSignal:
         else:
             self.faults.discard(fault)
 
+    @abstractmethod
     def _freeze(self, *, on: bool) -> None:
         """Tell outside what stands now, and nothing newer, or tell the truth again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _change_identity(self, number: int) -> None:
         """Be another cabinet to those outside."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _write_as_another(self) -> None:
         """Ask for another stage, as somebody else would who can write."""
-        raise NotImplementedError
 
     # --- as a simulated cabinet ----------------------------------------------------------------------------------------------------
     @property

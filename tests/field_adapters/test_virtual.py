@@ -1,11 +1,14 @@
 """The cabinet in memory keeps the contract of every adapter."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from field_adapters._base import Applied, Condition, Failed, Poll, Released, Trouble
 from field_adapters.modbus_profile import Mode
+from field_adapters.simulated import orders
 from field_adapters.virtual import VirtualAdapter, VirtualCabinet
-from tests.field_adapters.adapter_contract import CONFIG, AdapterContract, Bench
+from tests.field_adapters.adapter_contract import CONFIG, MAIN, SIDE, AdapterContract, Bench, Hand
 
 IDENTITY = 77
 
@@ -36,3 +39,85 @@ class TestVirtual(AdapterContract):
     def bench(self) -> AbstractAsyncContextManager[Bench]:
         """Make a bench."""
         return self._bench()
+
+
+def on_a_bench(body: Callable[[Hand], Awaitable[None]]) -> None:
+    """Run a test's body on a fresh bench."""
+
+    async def whole() -> None:
+        await body(Hand(VirtualBench()))
+
+    asyncio.run(whole())
+
+
+def test_a_request_that_is_not_read_back_is_told() -> None:
+    """A cabinet that tells what stood before has not acknowledged it."""
+
+    async def body(hand: Hand) -> None:
+        await hand.open()
+        hand.order(orders.FreezeStatus(on=True))
+        asked = await hand.tick(MAIN)
+
+        assert isinstance(asked, Failed)
+        assert Trouble.REQUEST_NOT_ECHOED is asked.trouble
+
+    on_a_bench(body)
+
+
+def test_a_release_that_is_not_read_back_is_told() -> None:
+    """What still seems to stand is left behind, until it is seen to be gone."""
+
+    async def body(hand: Hand) -> None:
+        await hand.open()
+        await hand.hold(MAIN, 5)
+        hand.order(orders.FreezeStatus(on=True))
+        first = await hand.adapter.release(hand.now, hand.deadline())
+        hand.order(orders.FreezeStatus(on=False))
+        second = await hand.adapter.release(hand.now, hand.deadline())
+
+        assert isinstance(first, Failed)
+        assert (Trouble.REQUEST_LEFT_BEHIND, Released()) == (first.trouble, second)
+
+    on_a_bench(body)
+
+
+def test_a_cabinet_that_does_not_obey_and_refuses_to_be_let_go_is_a_failure() -> None:
+    """What was missed is not told as let go."""
+
+    async def body(hand: Hand) -> None:
+        await hand.open()
+        await hand.hold(MAIN, 60)
+        hand.order(orders.IgnoreRequests(on=True))
+        applied = await hand.tick(SIDE)
+        while isinstance(applied, Applied):
+            await hand.read()
+            if hand.now % 10 == 1:
+                hand.order(orders.RefuseRequests(on=True))
+            applied = await hand.tick(SIDE, decide=hand.now % 10 == 0)
+            hand.order(orders.RefuseRequests(on=False))
+
+        assert isinstance(applied, Failed)
+        assert Trouble.REQUEST_REFUSED is applied.trouble
+
+    on_a_bench(body)
+
+
+def test_a_second_adapter_at_the_same_cabinet_is_another_writer() -> None:
+    """Two daemons see each other; what was asked before one of them came is nobody else's."""
+
+    async def body(hand: Hand) -> None:
+        await hand.open()
+        await hand.hold(MAIN, 15)
+        cabinet = hand.cabinet
+        assert isinstance(cabinet, VirtualCabinet)
+        other = VirtualAdapter(cabinet, CONFIG, identity=IDENTITY)
+        await other.open(hand.now, hand.deadline())
+        before = await other.read(hand.now, hand.deadline(), detectors=False)
+        await hand.hold(MAIN, 10)
+        after = await other.read(hand.now, hand.deadline(), detectors=False)
+
+        assert isinstance(before, Poll)
+        assert isinstance(after, Poll)
+        assert ([], [Condition.ANOTHER_WRITER]) == (list(before.conditions), list(after.conditions))
+
+    on_a_bench(body)
