@@ -30,27 +30,12 @@ from field_adapters._base import (
     Wanted,
     Withheld,
 )
+from field_adapters.ntcip_detectors import Passed, newer, passed, reports, sense, together
 from field_adapters.ntcip_ledger import Ledger, words
 from field_adapters.ntcip_objects import FLASH, FREE, Instance, Write
 from field_adapters.ntcip_program import NtcipProgram
 from field_adapters.ntcip_requests import NOTHING, Requests
-from field_adapters.ntcip_status import (
-    TRANSITION_CYCLES,
-    Passed,
-    Status,
-    fast,
-    is_free,
-    missing,
-    newer,
-    passed,
-    phases_of,
-    read_back,
-    reports,
-    sense,
-    slow,
-    status_of,
-    together,
-)
+from field_adapters.ntcip_status import TRANSITION_CYCLES, Status, fast, is_free, missing, phases_of, read_back, slow, status_of
 from field_adapters.ntcip_survey import Bounds, Surveyed, described, questions, survey
 from field_adapters.profiles.ntcip import NtcipProfile
 from field_adapters.snmp import Accepted, AuthFailure, ErrorStatus, Failure, SnmpTransport, Timeout, Unreachable, Values

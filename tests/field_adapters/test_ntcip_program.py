@@ -276,3 +276,10 @@ def test_a_detector_that_calls_nobody_is_numbered_all_the_same() -> None:
     program = suitable(crossroads(detectors=(radar, silent)), Method.STAGES)
 
     assert ({"count": 1}, {}) == (program.detectors, program.calls)
+
+
+def test_an_intergreen_that_is_the_cabinets_own_is_no_obstacle() -> None:
+    """A time by pair that equals yellow change and red clearance says nothing new."""
+    config = two({}, intergreens=(Intergreen(ending=1, starting=2, time=30),))
+
+    assert "" == cause(config, Method.STAGES)
