@@ -68,7 +68,7 @@ def answered(paths: tuple[Path, Path, Path], also: Callable[[PolicyProcess], Non
     """Say what a bundle's process first answers, and look at it while it lives."""
 
     async def run() -> Answer:
-        source = PolicyProcess(*paths, stages=3)
+        source = PolicyProcess(*paths, stages=3, period=MANIFEST.action.period)
         try:
             told = await first(source)
             also(source)
@@ -133,7 +133,7 @@ def twin(paths: tuple[Path, Path, Path]) -> PolicySource:
 
 def process(paths: tuple[Path, Path, Path]) -> PolicySource:
     """The bundle in a process of its own."""
-    return PolicyProcess(*paths, stages=3)
+    return PolicyProcess(*paths, stages=3, period=MANIFEST.action.period)
 
 
 @pytest.mark.parametrize("make", [twin, process])
@@ -189,7 +189,7 @@ from controller.policy_source import Loading
 from tests.controller.test_policy_worker import SEEN, first
 
 async def run():
-    source = PolicyProcess(*map(Path, sys.argv[1:]), stages=3)
+    source = PolicyProcess(*map(Path, sys.argv[1:]), stages=3, period=MANIFEST.action.period)
     await first(source)
     os.kill(source.pid, signal.SIGSTOP)
     print(source.pid, flush=True)
