@@ -186,7 +186,7 @@ import asyncio, os, signal, sys
 from pathlib import Path
 from controller.policy_process import PolicyProcess
 from controller.policy_source import Loading
-from tests.controller.test_policy_worker import SEEN, first
+from tests.controller.test_policy_worker import MANIFEST, SEEN, first
 
 async def run():
     source = PolicyProcess(*map(Path, sys.argv[1:]), stages=3, period=MANIFEST.action.period)
