@@ -7,7 +7,7 @@ Each message is read back. What the cabinet holds and we did not write is told; 
 fresh decision alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias, assert_never
 
@@ -31,14 +31,15 @@ from field_adapters._base import (
     Withheld,
 )
 from field_adapters.ntcip_detectors import Passed, newer, passed, reports, sense, together
-from field_adapters.ntcip_ledger import Ledger, words
-from field_adapters.ntcip_objects import FLASH, FREE, Instance, Write
+from field_adapters.ntcip_ledger import words
+from field_adapters.ntcip_messages import Messages, Turn
+from field_adapters.ntcip_objects import FLASH, FREE, Instance
 from field_adapters.ntcip_program import NtcipProgram
 from field_adapters.ntcip_requests import NOTHING, Requests
-from field_adapters.ntcip_status import TRANSITION_CYCLES, Status, fast, is_free, missing, phases_of, read_back, slow, status_of
+from field_adapters.ntcip_status import TRANSITION_CYCLES, Status, fast, missing, slow, status_of
 from field_adapters.ntcip_survey import Bounds, Surveyed, described, questions, survey
 from field_adapters.profiles.ntcip import NtcipProfile
-from field_adapters.snmp import Accepted, AuthFailure, ErrorStatus, Failure, SnmpTransport, Timeout, Unreachable, Values
+from field_adapters.snmp import SnmpTransport, Values
 from intersection.config import IntersectionConfig
 from intersection.detection import Readings
 from intersection.phase import Tenths
@@ -109,18 +110,12 @@ class NtcipAdapter:
             options: what is particular about it.
         """
         self.config, self.tables, self.options = config, config.tables, options
-        self._link, self._program = link, options.program
+        self._cabinet, self._program = Messages(link), options.program
         self._identity = options.identity
         self._surveyed: Surveyed | None = None
         self._status: Status | None = None
         self._seldom: dict[Instance, int] = {}
-        self._free = False
-        self._greens: frozenset[int] = frozenset()
-        self._ledger = Ledger()
         self._change: _Change | None = None
-        self._wound: Tenths = 0
-        self._decided: Tenths | None = None
-        self._asked_free: Tenths | None = None
         self._lit: Tenths | None = None
         self._told: dict[Condition, tuple[Tenths, str]] = {}
         self._sequence: int | None = None
@@ -131,7 +126,7 @@ class NtcipAdapter:
     # --- looking -----------------------------------------------------------------------------------------------------------------
     async def open(self, now: Tenths, deadline: float) -> Opened | Failed:
         """See `FieldAdapter`."""
-        values = await self._get(questions(self._program, self.options.profile), deadline)
+        values = await self._cabinet.get(questions(self._program, self.options.profile), deadline)
         if isinstance(values, Failed):
             return values
         found = survey(
@@ -140,7 +135,7 @@ class NtcipAdapter:
         self._identity = self._identity or found.description
         self._surveyed = found
         self._status = self._change = self._sequence = self._loops = self._readings = None
-        self._ledger.forget()
+        self._cabinet.ledger.forget()
         self._told.clear()
         self._seldom.clear()
         return Opened(conditions=found.conditions, notes=found.notes, backup=found.backup or None)
@@ -152,7 +147,7 @@ class NtcipAdapter:
         known = self._surveyed.known
         seldom = slow(self._program, known) if detectors else ()
         asked = (*fast(self._program, known), *seldom)
-        values = await self._get(asked, deadline)
+        values = await self._cabinet.get(asked, deadline)
         if isinstance(values, Failed):
             return values
         if gap := missing(values, asked):
@@ -188,7 +183,7 @@ class NtcipAdapter:
         number = mib.VOLUME_OCCUPANCY_SEQUENCE.at()
         parts: list[Values] = []
         for message in reports(self._program, self.options.profile.objects_per_message):
-            part = await self._get(message, deadline)
+            part = await self._cabinet.get(message, deadline)
             if isinstance(part, Failed) or part.integers.get(number) != sequence:
                 return
             parts.append(part)
@@ -201,12 +196,12 @@ class NtcipAdapter:
         description = described(values)
         if description != self._identity:
             self._told[Condition.IDENTITY_CHANGED] = (now, description)
-        self._status, self._free, self._greens = status, status.free, status.greens
+        self._status, self._cabinet.free, self._cabinet.greens = status, status.free, status.greens
         if before is not None and status.up_time < before.up_time < _WRAPS:
             self._told[Condition.REBOOTED] = (now, "")
-            self._ledger.forget()
+            self._cabinet.ledger.forget()
             self._change, self._sequence = None, values.integers.get(mib.VOLUME_OCCUPANCY_SEQUENCE.at())
-        odd = self._ledger.judge(status.requests, expired=status.expired)
+        odd = self._cabinet.ledger.judge(status.requests, expired=status.expired)
         if odd is not None:
             self._told[odd[0]] = (now, odd[1])
         if status.requests.pattern != FREE:
@@ -219,7 +214,7 @@ class NtcipAdapter:
             found[Condition.BACKUP_TIME_ZERO] = "it was set to 0"
         elif backup is not None and backup * 10 > self.options.backup_limit:
             found[Condition.BACKUP_TIME_LONG] = f"{backup} s"
-        if self._asked_free is not None and not status.free and now - self._asked_free > FREEING:
+        if self._cabinet.asked_free is not None and not status.free and now - self._cabinet.asked_free > FREEING:
             found[Condition.COORDINATED] = f"pattern {status.plan}"
         if status.shown.display is not Display.DARK or self._lit is None:
             self._lit = now
@@ -237,7 +232,7 @@ class NtcipAdapter:
             return Withheld("; ".join(condition.value for condition in self._surveyed.conditions))
         if now - wanted.decided > self.options.freshness:
             return Withheld("the decision is too old")
-        turn = _Turn(self._surveyed, self._status, state, wanted.decided, now, deadline)
+        turn = Turn(self._surveyed, self._status, state, wanted.decided, now, deadline)
         match wanted:
             case GoTo(command):
                 return await self._go_to(command.stage, command.clear, turn)
@@ -252,9 +247,8 @@ class NtcipAdapter:
 
     async def release(self, now: Tenths, deadline: float) -> Released | Failed:
         """See `FieldAdapter`."""
-        self._change = self._asked_free = None
-        groups = self._surveyed.known.groups if self._surveyed is not None else mib.GROUPS
-        seen = await self._written(ask_for.writes(NOTHING, groups), NOTHING, groups, deadline)
+        self._change = self._cabinet.asked_free = None
+        seen = await self._cabinet.write(NOTHING, self._surveyed, deadline)
         if isinstance(seen, Failed):
             return seen
         if seen != NOTHING:
@@ -263,28 +257,28 @@ class NtcipAdapter:
 
     def close(self) -> None:
         """See `FieldAdapter`."""
-        self._link.close()
+        self._cabinet.close()
 
-    async def _run(self, pattern: int, turn: "_Turn") -> Done:
+    async def _run(self, pattern: int, turn: Turn) -> Done:
         """Ask for a pattern, for free operation or for flash, with no request by phase beside it."""
         self._change = None
-        return await self._stand(ask_for.by_pattern(pattern), turn) or Applied(Step.ARRIVED)
+        return await self._cabinet.stand(ask_for.by_pattern(pattern), turn) or Applied(Step.ARRIVED)
 
-    async def _go_to(self, target: int, clear: int, turn: "_Turn") -> Done:
+    async def _go_to(self, target: int, clear: int, turn: Turn) -> Done:
         """Hold a stage, or go to it, in free operation only: within a pattern the cabinet's own coordinator would fight us."""
         state, change = turn.state, self._change
         if state.display is not Display.NORMAL:
             return Withheld("the signal flashes, or is dark")
         if change is not None and change.followed is not None:
             return await self._followed(change, change.followed, turn)
-        if not self._free or turn.status.requests.pattern != FREE:
-            if failed := await self._stand(ask_for.by_pattern(FREE), turn):
+        if not self._cabinet.free or turn.status.requests.pattern != FREE:
+            if failed := await self._cabinet.stand(ask_for.by_pattern(FREE), turn):
                 return failed
-            if not self._free:
+            if not self._cabinet.free:
                 return Applied(Step.ACCEPTED)
         if state.target != NO_STAGE:
             if change is None:
-                return await self._renewed(self._ledger.standing, turn) or Applied(Step.TERMINATING)
+                return await self._cabinet.renew(self._cabinet.ledger.standing, turn) or Applied(Step.TERMINATING)
             followed = self._asked(change.target, clear, turn)
             self._change = change._replace(followed=followed)
             return await self._followed(change, followed, turn)
@@ -293,21 +287,21 @@ class NtcipAdapter:
             return await self._dwell(turn) or Applied(Step.ARRIVED)
         return await self._leave(target, clear, turn)
 
-    async def _leave(self, target: int, clear: int, turn: "_Turn") -> Done:
+    async def _leave(self, target: int, clear: int, turn: Turn) -> Done:
         """Prepare a change of stage, and once it has settled force off what must end."""
         state, program = turn.state, self._program
         prepared = ask_for.prepare(
-            target, state, turn.status.shown.ped_calls, self._ledger.standing or NOTHING, program=program, tables=self.tables
+            target, state, turn.status.shown.ped_calls, self._cabinet.ledger.standing or NOTHING, program=program, tables=self.tables
         )
-        if failed := await self._stand(prepared, turn):
+        if failed := await self._cabinet.stand(prepared, turn):
             return failed
         change = self._change
         since = change.since if change is not None and change.target == target else turn.now
         self._change = _Change(target, since, prepared)
         if turn.now < since + self.options.settle:
             return Applied(Step.ACCEPTED)
-        forced = ask_for.force(prepared, target, state.stage, self._greens, program)
-        if forced.force_off and (failed := await self._forced(forced, turn)):
+        forced = ask_for.force(prepared, target, state.stage, self._cabinet.greens, program)
+        if forced.force_off and (failed := await self._cabinet.force(forced, turn)):
             if failed.trouble is Trouble.REQUEST_REFUSED:
                 self._change = None
                 return failed
@@ -316,12 +310,12 @@ class NtcipAdapter:
         self._change = _Change(target, since, prepared, self._asked(target, clear, turn))
         return Applied(Step.ACCEPTED)
 
-    def _asked(self, target: int, clear: int, turn: "_Turn") -> Transition:
+    def _asked(self, target: int, clear: int, turn: Turn) -> Transition:
         """Begin to follow. A group that both stages hold need not be seen to end: of two parents in a row, an overlap shows no end."""
         followed = ask(turn.state, target, clear, self.tables, SLACK)
         return replace(followed, ending=followed.ending & ~self.tables.green[target])
 
-    async def _followed(self, change: _Change, followed: Transition, turn: "_Turn") -> Done:
+    async def _followed(self, change: _Change, followed: Transition, turn: Turn) -> Done:
         """Say how far a change of stage has come: dwell where it has arrived, let go where it has not come about."""
         shown = turn.status.shown
         after = follow(followed, Seen(turn.now, shown.greens, shown.yellows))
@@ -336,93 +330,11 @@ class NtcipAdapter:
             released = await self.release(turn.now, turn.deadline)
             return released if isinstance(released, Failed) else Applied(step)
         self._change = change._replace(followed=after)
-        return await self._renewed(change.requests, turn) or Applied(step)
+        return await self._cabinet.renew(change.requests, turn) or Applied(step)
 
-    async def _dwell(self, turn: "_Turn") -> Failed | None:
-        before = self._ledger.standing or NOTHING
+    async def _dwell(self, turn: Turn) -> Failed | None:
+        before = self._cabinet.ledger.standing or NOTHING
         calls = turn.status.shown.ped_calls
-        return await self._stand(
+        return await self._cabinet.stand(
             ask_for.dwell(turn.state.stage, turn.state, calls, before, program=self._program, tables=self.tables), turn
         )
-
-    # --- messages ----------------------------------------------------------------------------------------------------------------
-    async def _stand(self, requests: Requests, turn: "_Turn") -> Failed | None:
-        """See to it that exactly these requests stand at the cabinet: write them where others do, else renew them where it is time."""
-        if self._ledger.standing == requests:
-            return await self._renewed(requests, turn)
-        if requests.pattern != FREE:
-            self._asked_free = None
-        elif self._asked_free is None:
-            self._asked_free = turn.now
-        self._wind(turn)
-        groups = turn.surveyed.known.groups
-        seen = await self._written(ask_for.writes(requests, groups), requests, groups, turn.deadline)
-        if isinstance(seen, Failed):
-            return seen
-        return None if requests.may_be(seen) else Failed(Trouble.REQUEST_NOT_ECHOED, words(seen))
-
-    async def _renewed(self, requests: Requests | None, turn: "_Turn") -> Failed | None:
-        """Wind up the cabinet's backup time where a third of it has passed, by a decision that has not done so yet."""
-        due = turn.now - self._wound >= turn.surveyed.backup // 3
-        if requests is None or not due or (self._decided is not None and turn.decided <= self._decided):
-            return None
-        self._wind(turn)
-        sent = await self._link.set(ask_for.renewal(requests, turn.surveyed.known.groups), turn.deadline)
-        return None if isinstance(sent, Accepted) else _failed(sent)
-
-    def _wind(self, turn: "_Turn") -> None:
-        self._wound, self._decided = turn.now, turn.decided
-
-    async def _forced(self, forced: Requests, turn: "_Turn") -> Failed | None:
-        """Send the force-offs once; whether they were carried out without an answer, the street will tell."""
-        self._wind(turn)
-        sent = await self._link.set(ask_for.force_writes(forced, turn.surveyed.known.groups), turn.deadline)
-        if isinstance(sent, Accepted):
-            self._ledger.wrote(forced)
-            return None
-        if not isinstance(sent, ErrorStatus):
-            self._ledger.unsure(forced)
-        return _failed(sent)
-
-    async def _written(self, writes: Sequence[Write], requests: Requests, groups: int, deadline: float) -> Requests | Failed:
-        """Write all requests, and read back what stands there."""
-        sent = await self._link.set(writes, deadline)
-        if not isinstance(sent, Accepted):
-            if not isinstance(sent, ErrorStatus):
-                self._ledger.unsure(requests)
-            return _failed(sent)
-        self._ledger.unsure(requests)
-        stand, asked = ask_for.instances(groups), read_back(groups, self._surveyed.known if self._surveyed is not None else None)
-        values = await self._get(asked, deadline)
-        if isinstance(values, Failed):
-            return values
-        if gap := missing(values, asked):
-            return Failed(Trouble.REPLY_GARBLED, gap)
-        seen = ask_for.requests_of({at: values.integers[at] for at in stand})
-        self._free, self._greens = is_free(values.integers), phases_of(values.integers, mib.PHASE_GREENS)
-        if requests.may_be(seen):
-            self._ledger.wrote(requests)
-        return seen
-
-    async def _get(self, instances: Sequence[Instance], deadline: float) -> Values | Failed:
-        answer = await self._link.get(instances, deadline)
-        return answer if isinstance(answer, Values) else _failed(answer, read=True)
-
-
-class _Turn(NamedTuple):
-    """One call of `apply`."""
-
-    surveyed: Surveyed
-    status: Status
-    state: IntersectionState
-    decided: Tenths
-    now: Tenths
-    deadline: float
-
-
-def _failed(failure: Failure, *, read: bool = False) -> Failed:
-    """Say what came of a message in the words of the seam."""
-    if isinstance(failure, Timeout | Unreachable | AuthFailure):
-        return Failed(Trouble.LINK_LOST, str(failure))
-    refused = isinstance(failure, ErrorStatus) and not read
-    return Failed(Trouble.REQUEST_REFUSED if refused else Trouble.REPLY_GARBLED, str(failure))
