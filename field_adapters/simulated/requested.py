@@ -54,7 +54,7 @@ class RequestedSignal(ABC):
         self.faults: set[CabinetFault] = set()
         self._plans = {pattern.number: FixedTime(config, pattern.number) for pattern in config.patterns}
         self._readings = empty_readings(config.detectors)
-        self.detectors: list[DetectorValue | DetectorFault] = [DETECTOR_FREE] * len(config.detectors)
+        self.detectors: list[DetectorValue | DetectorFault]
         self._boot = 0
         self._locked_out = False
         self._by_hand = False
@@ -71,6 +71,7 @@ class RequestedSignal(ABC):
         self._born = self.state.now
         self._let_go(Mode.RELEASED)
         self._forget()
+        self.detectors = [DETECTOR_FREE] * len(self.config.detectors)
         self.state = machine.start(self.tables, stage, self.state.now)
         if CabinetFault.CONFLICT_MONITOR in self.faults or CabinetFault.LAMP in self.faults:  # neither ends with a new start
             self.state = machine.show(self.state, Display.DARK if CabinetFault.LAMP in self.faults else Display.FLASH)

@@ -33,10 +33,12 @@ from field_adapters.simulated import orders
 from field_adapters.simulated.modbus_device import ModbusDevice
 from field_adapters.simulated.modbus_server import ModbusServer
 from intersection import machine
+from intersection.config import parse
 from intersection.shield import Command, Proposal, Refused, review
 from intersection.state import IntersectionState
 from intersection.transition import Step
 from tests.field_adapters.adapter_contract import CONFIG, LEFT, MAIN, SIDE, AdapterContract, Bench, Hand
+from tests.intersection.documents import GOOD
 
 IDENTITY = 77
 
@@ -365,6 +367,27 @@ def test_a_stage_that_is_being_left_is_found_without_its_number(waited: int) -> 
         assert MAIN == poll.report.stage
 
     meddled(body, "coil_groups")
+
+
+def test_a_stage_whose_greens_are_part_of_another_s_is_not_told_too_early() -> None:
+    """While a yellow of the stage before is on, that stage is being left, although the greens are already those of the next."""
+
+    async def body() -> list[tuple[int, int, int]]:
+        config = parse(GOOD)
+        device = ModbusDevice(config, load_profile("coil_groups"))
+        adapter = ModbusAdapter(ModbusLink(VirtualWire(device)), config, device.map.profile)
+        found: list[tuple[int, int, int]] = []
+        for now in range(55, 115):
+            device.advance(now)
+            if now == 60:
+                device.follow(Mode.STAGE, 2)
+            poll = await adapter.read(now, asyncio.get_running_loop().time() + 1.0, detectors=False)
+            assert isinstance(poll, Poll), poll
+            seen = poll.report.stage, poll.report.greens, poll.report.yellows
+            found += [seen] if found[-1:] != [seen] else []
+        return found
+
+    assert [(0, 0b101, 0), (0, 0b100, 0b001), (2, 0b100, 0)] == asyncio.run(body())
 
 
 def test_another_writer_s_coils_are_seen() -> None:
