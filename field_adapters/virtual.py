@@ -142,15 +142,16 @@ class VirtualCabinet(RequestedSignal):
 class VirtualAdapter:
     """An adapter to a cabinet in memory. See `FieldAdapter`."""
 
-    def __init__(self, cabinet: VirtualCabinet, config: IntersectionConfig, *, identity: int = 0) -> None:
+    def __init__(self, cabinet: VirtualCabinet, config: IntersectionConfig, *, identity: int = 0, alone: bool = False) -> None:
         """Prepare to speak to a cabinet.
 
         Args:
             cabinet: the one that is reached.
             config: the signal that it should control.
             identity: the number of the database that was commissioned.
+            alone: whether the cabinet stands on no street: then its time is that of whoever reads it.
         """
-        self.config, self.tables = config, config.tables
+        self.config, self.tables, self.alone = config, config.tables, alone
         self.silent = False
         """Whether the cabinet cannot be reached."""
 
@@ -183,6 +184,8 @@ class VirtualAdapter:
 
     async def read(self, now: Tenths, deadline: float, *, detectors: bool) -> Poll | Failed:
         """See `FieldAdapter`."""
+        if self.alone and now > self._cabinet.now:
+            self._cabinet.advance(now)
         look = self._look(deadline)
         if isinstance(look, Failed):
             return look

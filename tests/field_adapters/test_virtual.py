@@ -121,3 +121,19 @@ def test_a_second_adapter_at_the_same_cabinet_is_another_writer() -> None:
         assert ([], [Condition.ANOTHER_WRITER]) == (list(before.conditions), list(after.conditions))
 
     on_a_bench(body)
+
+
+def test_a_cabinet_on_no_street_lives_by_its_reader_s_clock() -> None:
+    """It runs its own plan, and is read as a cabinet that lives."""
+
+    async def body() -> list[int]:
+        cabinet = VirtualCabinet(CONFIG, own_pattern=7)
+        adapter = VirtualAdapter(cabinet, CONFIG, alone=True)
+        stages: list[int] = []
+        for now in (0, 0, *range(100, 1300, 100)):
+            poll = await adapter.read(now, asyncio.get_running_loop().time() + 1.0, detectors=False)
+            assert isinstance(poll, Poll), poll
+            stages += [poll.report.stage] if stages[-1:] != [poll.report.stage] else []
+        return stages
+
+    assert [MAIN, SIDE, MAIN, SIDE, MAIN] == asyncio.run(body())
