@@ -55,6 +55,9 @@ SEEN_FOR: Tenths = 100
 FREEING: Tenths = 600
 """How long a cabinet may take to leave its pattern after it was told to run free, in tenths of a second."""
 
+FROZEN: Tenths = 10
+"""A cabinet whose time since its start has not moved for this long is not believed, in tenths of a second."""
+
 DARK_FOR: Tenths = 100
 """How long no phase may be on, as after a start, before its lamps are taken to be dark, in tenths of a second."""
 
@@ -117,6 +120,7 @@ class NtcipAdapter:
         self._seldom: dict[Instance, int] = {}
         self._change: _Change | None = None
         self._lit: Tenths | None = None
+        self._moved: tuple[int, Tenths] = (-1, 0)
         self._told: dict[Condition, tuple[Tenths, str]] = {}
         self._sequence: int | None = None
         self._loops: Passed | None = None
@@ -153,6 +157,8 @@ class NtcipAdapter:
         if gap := missing(values, asked):
             return Failed(Trouble.REPLY_GARBLED, gap)
         self._seldom |= {at: values.integers[at] for at in seldom}
+        if self._stands_still(values.integers[mib.SYSTEM_UP_TIME.at()], now):
+            return Failed(Trouble.REPLY_GARBLED, "its time has stood still")
         last = self._status.shown.stage if self._status is not None else NO_STAGE
         status = status_of(self._seldom | dict(values.integers), now, last, self._program, self.tables)
         self._note(status, values, now)
@@ -189,6 +195,12 @@ class NtcipAdapter:
             parts.append(part)
         self._sequence = sequence
         self._loops = together(self._loops, passed(parts, self._program, period))
+
+    def _stands_still(self, up_time: int, now: Tenths) -> bool:
+        """Tell whether a cabinet says the same time for so long that it does not tell what is."""
+        if up_time != self._moved[0]:
+            self._moved = up_time, now
+        return now - self._moved[1] >= FROZEN
 
     def _note(self, status: Status, values: Values, now: Tenths) -> None:
         """Keep what a poll tells that the next will not."""

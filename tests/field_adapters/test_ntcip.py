@@ -797,10 +797,11 @@ def test_a_new_start_is_told_for_a_while() -> None:
 
     async def story() -> None:
         driver = await standing(Driver(crossroads()))
-        driver.cabinet.values |= {PATTERN: 0, mib.SYSTEM_UP_TIME.at(): Ticks(5)}
+        driver.cabinet.values[PATTERN] = 0
         driver.cabinet.put(PHASE_OMIT, [])
         told = []
         for later in (1, 99, 101):
+            driver.cabinet.values[mib.SYSTEM_UP_TIME.at()] = Ticks(5 + later)
             poll = await driver.adapter.read(driver.now + later, soon(), detectors=False)
             assert not isinstance(poll, Failed)
             told.append(list(poll.conditions))
@@ -811,6 +812,18 @@ def test_a_new_start_is_told_for_a_while() -> None:
             told.append(list(poll.conditions))
 
         assert [[Condition.REBOOTED], [Condition.REBOOTED], [], [], []] == told
+
+    run(story())
+
+
+def test_a_cabinet_whose_time_stands_still_is_not_believed() -> None:
+    """For a second it may be; afterwards what it says is no reading."""
+
+    async def story() -> None:
+        driver = await standing(Driver(crossroads()))
+        polls = [await driver.adapter.read(driver.now + later, soon(), detectors=False) for later in (9, 10)]
+
+        assert [False, True] == [isinstance(poll, Failed) for poll in polls]
 
     run(story())
 
