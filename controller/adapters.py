@@ -16,7 +16,7 @@ from field_adapters.virtual import VirtualAdapter, VirtualCabinet
 from intersection.errors import ConfigError
 from intersection.phase import Tenths
 
-ATTEMPTS = 3
+ATTEMPTS = 2
 """How often a message that is not answered is sent within its time."""
 
 
@@ -52,7 +52,7 @@ async def adapter_of(cabinet: CabinetSettings, snmp: SnmpManager, now: Tenths) -
             return NtcipAdapter(link, cabinet.config, options)
         case Modbus() as own:
             return ModbusAdapter(
-                ModbusLink(_wire(own), Budget(deadline=0.06)), cabinet.config, load_profile(own.profile), identity=own.identity
+                ModbusLink(_wire(own), Budget(deadline=0.09 * cabinet.poll_period)), cabinet.config, load_profile(own.profile), identity=own.identity
             )
         case Virtual():
             return VirtualAdapter(VirtualCabinet(cabinet.config, now=now), cabinet.config)

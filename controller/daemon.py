@@ -33,6 +33,9 @@ from controller.ticker import TENTH, Clock, SystemClock, Ticker, TickerSettings
 from field_adapters.snmp_manager import SnmpManager
 from intersection.errors import ConfigError, UserError
 
+ANSWER = 0.09
+"""How much of the time between two polls a message to the cabinet may take, in seconds for each tenth of a second."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -162,6 +165,7 @@ class Daemon:
             ladder=cabinet.ladder,
             period=cabinet.decision_period,
             epoch=-epoch,
+            answer_within=ANSWER * cabinet.poll_period,
             think_within=min(0.06, cabinet.policy.deadline / 10) if cabinet.policy is not None else 0.06,
         )
         state = initial(now) if found is None or isinstance(found, ConfigError) else found

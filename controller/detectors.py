@@ -306,7 +306,7 @@ class Watch:
         return health._replace(cause=None if recovered else health.cause, whole=whole)
 
     def _found(self, detector: Detector, health: Health, now: Tenths) -> Cause | None:
-        if health.read != now:
+        if health.read != now or not health.last:
             return FieldFault.NO_READING if now - health.read >= self.limits.missing else None
         sound = all(0.0 <= value < inf for value in health.last)
         fault = plausibility(

@@ -17,7 +17,7 @@ app.add_typer(bench, name="bench")
 Scenario = Annotated[str, typer.Argument(help="resco:NAME, phasewise:NAME, or the path of a .sumocfg")]
 Seeds = Annotated[str, typer.Option(help="test seeds: numbers and ranges, for instance 101,102 or 101-110")]
 Observation = Annotated[str, typer.Option(help="what policies see: area (radar or camera), loops, lanes")]
-Preset = Annotated[str, typer.Option(help="where times come from: resco (yellow 3 s, no red clearance) or street (ITE formulas)")]
+Preset = Annotated[str, typer.Option(help="where times come from: resco (yellow 3 s, no red clearance), street (ITE formulas) or cabinet (the same, alike for all phases)")]
 Workers = Annotated[int, typer.Option(help="runs at a time; 0: one a core", min=0)]
 
 
@@ -30,6 +30,7 @@ def import_(
     additional: Annotated[list[Path] | None, typer.Option(help="additional files that hold programs")] = None,
     sensing_range: Annotated[float, typer.Option(help="how far areas reach, in metres", min=1.0)] = 200.0,
     add_missing: Annotated[bool, typer.Option(help="add a stage for links that no stage serves")] = False,
+    detectors: Annotated[str, typer.Option(help="which of them the street has: all, loops or area")] = "all",
 ) -> None:
     """Turn every signal of a SUMO network into an intersection.toml."""
     from phasewise.importing import import_net
@@ -42,6 +43,7 @@ def import_(
         additional=tuple(additional or ()),
         sensing_range=sensing_range,
         add_missing=add_missing,
+        detectors=detectors,
     )
 
 

@@ -1,13 +1,19 @@
 """`phasewise import`: a SUMO network becomes intersection.toml files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.table import Table
 
 from envs.scenario import nearest
+from envs.sensing import AREAS, LOOPS
+from envs.simulation import with_detectors
 from envs.sumo_network import PRESETS, import_network, write_network
 from intersection.errors import ConfigError, UnknownNameError
 from phasewise.console import err, out
+
+DETECTORS = {"all": (*LOOPS, *AREAS), "loops": LOOPS, "area": AREAS}
+"""By what a street has; push buttons are always there."""
 
 
 def import_net(
@@ -19,6 +25,7 @@ def import_net(
     additional: tuple[Path, ...],
     sensing_range: float,
     add_missing: bool,
+    detectors: str = "all",
 ) -> None:
     """Import a network, write its signals, and explain every warning in a table.
 
@@ -27,6 +34,8 @@ def import_net(
     """
     if preset not in PRESETS:
         raise UnknownNameError("preset", preset, PRESETS)
+    if detectors not in DETECTORS:
+        raise UnknownNameError("kind of detectors", detectors, DETECTORS)
     if stages not in ("program", "maximal"):
         raise UnknownNameError("kind of stages", stages, ("program", "maximal"))
     for path, kind in ((net, "a .net.xml file"), *((path, "an additional file") for path in additional)):
@@ -40,7 +49,7 @@ def import_net(
         sensing_range=sensing_range,
         add_missing=add_missing,
     )
-    written = write_network(network, folder)
+    written = write_network(replace(network, signals=with_detectors(network, DETECTORS[detectors])), folder)
     if network.notes:
         table = Table("signal", "cause", "effect on stages", title="What was not taken over as it is")
         for note in network.notes:
