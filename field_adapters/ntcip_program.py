@@ -256,7 +256,10 @@ def _by_rings(config: IntersectionConfig) -> NtcipProgram:
     try:
         return _with_members(config, {phase.number: [at] for at, phase in enumerate(config.phases)})
     except _Cannot:
-        return _with_members(config, _members(config.tables))
+        members = _members(config.tables)
+        if len(members) == len(config.phases):
+            raise
+        return _with_members(config, members)
 
 
 def _with_members(config: IntersectionConfig, members: Mapping[int, list[int]]) -> NtcipProgram:
@@ -296,11 +299,12 @@ def _with_members(config: IntersectionConfig, members: Mapping[int, list[int]]) 
 
 
 def _members(tables: Tables) -> dict[int, list[int]]:
-    """Find the groups of each phase: those that are green in the same stages. Its number is the lowest of theirs."""
+    """Find the groups of each phase: those that are green in the same stages. Phases are numbered in the order of the stages."""
     by_stages: dict[tuple[int, ...], list[int]] = {}
     for at in range(len(tables.phases)):
         by_stages.setdefault(tuple(green >> at & 1 for green in tables.green), []).append(at)
-    return {min(tables.groups[at].number for at in groups): groups for groups in by_stages.values()}
+    in_order = sorted(by_stages.items(), key=lambda item: (item[0].index(1), item[1]))
+    return {number: groups for number, (_, groups) in enumerate(in_order, start=1)}
 
 
 def _rings(

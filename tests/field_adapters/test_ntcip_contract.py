@@ -162,9 +162,8 @@ def test_a_stage_comes_and_is_let_go_of_over_v3() -> None:
         async with bench.on_the_wire():
             hand = Hand(bench)
             await hand.open()
-            hand.wait(50)
             await hand.hold(MAIN, 2)
-            steps = await hand.hold(SIDE, 50)
+            steps = await hand.hold(SIDE, 110)
             return steps[-1], await hand.adapter.release(hand.now, hand.deadline()), bench.is_asked()
 
     assert (Step.ARRIVED, Released(), False) == asyncio.run(story())

@@ -67,8 +67,8 @@ def test_groups_of_one_phase_share_it() -> None:
     )
     program = suitable(config, Method.RINGS)
 
-    assert (((1,), (4,)),) == program.rings
-    assert [1, 1, 4, 1] == [output.number for output in program.outputs]
+    assert (((1,), (2,)),) == program.rings
+    assert [1, 1, 2, 1] == [output.number for output in program.outputs]
     assert PhaseTimes(min_green=5, max_green=60, walk=5, ped_clear=5, yellow=30, red=0) == program.times[1]
 
 
