@@ -8,28 +8,30 @@ What it does not imitate: added initial, red revert, simultaneous gap, phases of
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import assert_never
 
 from field_adapters.ntcip_objects import FLASH, FREE
 from field_adapters.ntcip_program import Method, NtcipProgram
 from field_adapters.simulated import orders
+from field_adapters.simulated.ntcip_reports import DetectorReports
 from field_adapters.simulated.ntcip_rings import Demand, Requests, following
+from field_adapters.simulated.standing import later, with_waiting
 from intersection import machine
 from intersection.config import IntersectionConfig
-from intersection.detection import Channel, DetectorKind, Readings, empty_readings
+from intersection.detection import Readings, empty_readings
 from intersection.observation import Observation
 from intersection.phase import Tenths
 from intersection.policy import FixedTime
-from intersection.sensed import LOOPS
 from intersection.shield import Proposal, Refused, review
 from intersection.state import FOREVER, NEVER, NO_STAGE, Display, IntersectionState, PhaseState
 from intersection.tables import bits
 
 SECOND: Tenths = 10
-REPORT: Tenths = 10
-"""What a volume and occupancy report covers, in tenths of a second."""
-
 NOTHING = Requests()
+
+GAP_OUT, MAX_OUT, FORCED_OFF = 8, 16, 32
+"""How a green ended, as the bits of ringStatus."""
 
 
 @dataclass(slots=True)
@@ -54,18 +56,6 @@ class Trouble:
     sequence_changed: bool = False
     edited: dict[int, Tenths] = field(default_factory=dict)
     """Minimum greens that were edited at the keyboard, by phase: reported, not timed."""
-
-
-@dataclass(slots=True)
-class Report:
-    """What loops have counted in the last whole period."""
-
-    sequence: int = 0
-    volumes: list[int] = field(default_factory=list)
-    shares: list[float] = field(default_factory=list)
-    """Occupied shares of the period, 0 to 1."""
-
-    valid: list[bool] = field(default_factory=list)
 
 
 class NtcipController:
@@ -104,12 +94,18 @@ class NtcipController:
         self.pattern = 0
         """systemPatternControl as it was written."""
 
-        self.in_backup = False
+        self.sync = 0
+        """systemSyncControl as it was written."""
+
+        self.preempts: frozenset[int] = frozenset()
+        """The preemptions that were asked for over the wire."""
+
+        self.in_backup = self.in_step = False
         self.trouble = Trouble()
-        self.report = Report(
-            volumes=[0] * len(config.detectors), shares=[0.0] * len(config.detectors), valid=[True] * len(config.detectors)
-        )
-        self.active: list[bool] = [False] * len(config.detectors)
+        self.report = DetectorReports(config, program, now)
+        self.ended_by: dict[int, int] = {}
+        """How the last green of each phase ended, as the bit of ringStatus: 8 gap out, 16 max out, 32 force-off."""
+
         self.born = now
         self.written_at = now
         self._vehicles = self._waiting_walkers = self._discharged = 0
@@ -120,9 +116,7 @@ class NtcipController:
 
         self._plans = {pattern.number: FixedTime(config, pattern.number) for pattern in config.patterns}
         self._readings = empty_readings(config.detectors)
-        self._counted: list[float] = [0.0] * len(config.detectors)
-        self._stood: list[Tenths] = [0] * len(config.detectors)
-        self._reported_at = now
+        self._over_by: dict[int, int] = {}
         self.state = machine.start(self.tables, stage, now)
 
     # --- as a simulated cabinet ----------------------------------------------------------------------------------------------------
@@ -136,26 +130,16 @@ class NtcipController:
         self._vehicles, self._discharged = readings.vehicles, readings.discharged
         walking = machine.lamps(self.state, self.tables).walks
         self._waiting_walkers |= readings.pedestrians & self.tables.pedestrians & ~walking
-        for at, detector in enumerate(self.config.detectors):
-            count, share = float(readings.values[Channel.COUNT, at]), float(readings.values[Channel.OCCUPANCY, at])
-            is_button = detector.kind is DetectorKind.PUSH_BUTTON
-            self.active[at] = count > 0 if is_button else elapsed > 0 and share >= 1.0
-            self._counted[at] += count
-            self._stood[at] += round(share * elapsed)
-            self.report.valid[at] = bool(readings.valid[at])
-        if self.now - self._reported_at >= REPORT:
-            self._publish()
-        self._scan(self.now)
+        self.report.take(readings, elapsed, self.now)
+        self._scan()
 
     def advance(self, until: Tenths) -> None:
         """See `SimulatedCabinet`."""
         if until < self.now:
             raise ValueError(f"time runs forward: from {self.now} to {until} tenths of a second")
         while self.now < until:
-            if self.trouble.stopped:
-                self.state = later(self.state, 1)
-            else:
-                self._scan(self.now + 1)
+            self._pass(self.now + 1)
+            self._scan()
             self._keep_time()
 
     def next_change(self) -> Tenths:
@@ -167,23 +151,34 @@ class NtcipController:
         return {group.number: shown for group, shown in zip(self.tables.groups, machine.phase_states(self.state, self.tables), strict=True)}
 
     # --- what is requested ---------------------------------------------------------------------------------------------------------
-    def request(self, requests: Requests, pattern: int) -> None:
+    def request(self, requests: Requests, pattern: int, *, sync: int = 0, preempts: frozenset[int] = frozenset()) -> None:
         """Take in what was written to the control objects; it acts at once, and winds the backup timer up."""
-        self.requests, self.pattern = requests, pattern
+        self.requests, self.pattern, self.sync, self.preempts = requests, pattern, sync, preempts
         self.written_at, self.in_backup = self.now, False
-        if pattern == FLASH and not self.trouble.ignores:
-            self.show(Display.FLASH)
-        elif self.state.display is Display.FLASH and not (self.trouble.flash or self.trouble.monitor):
-            self.show(Display.NORMAL)
-        if not self.trouble.stopped:
-            self._scan(self.now)
+        self._light()
+        self._scan()
 
-    def show(self, display: Display) -> None:
-        """Go to flash or dark, or from there through a start-up back to normal."""
-        if display is not Display.NORMAL:
-            self.state = machine.show(self.state, display)
-        elif self.state.display is not Display.NORMAL:
-            self.state = machine.start(self.tables, 0, self.now)
+    def _forget(self) -> None:
+        """Zero whatever was requested."""
+        self.requests, self.pattern, self.sync, self.preempts = NOTHING, 0, 0, frozenset()
+
+    def _light(self) -> None:
+        """Go to flash or dark where something asks for it, or from there through a start-up back to normal."""
+        trouble, asked = self.trouble, self.pattern == FLASH and self._is_heard
+        display = Display.DARK if trouble.dark else Display.FLASH if trouble.monitor or trouble.flash or asked else Display.NORMAL
+        if display is not self.state.display:
+            before = self.state
+            self.state = machine.start(self.tables, 0, self.now) if display is Display.NORMAL else machine.show(before, display)
+            self._after(before)
+
+    @property
+    def _is_heard(self) -> bool:
+        return not (self.trouble.ignores or self.trouble.locked_out)
+
+    @property
+    def preempting(self) -> int | None:
+        """The number of the preemption that runs; the lowest of those asked for goes first."""
+        return min(self.preempts, default=None) if self.trouble.preempt is None else self.trouble.preempt
 
     @property
     def is_free(self) -> bool:
@@ -193,7 +188,7 @@ class NtcipController:
     @property
     def running_pattern(self) -> int:
         """The pattern that it runs; 0 where it is free."""
-        if self.pattern == FREE or self.trouble.preempt is not None:
+        if self.pattern == FREE or self.preempting is not None:
             return 0
         asked = self.pattern if self.pattern in self._plans else 0
         return asked or (self.own_pattern if self.own_pattern in self._plans else 0)
@@ -203,11 +198,22 @@ class NtcipController:
         """The phases of the stage that runs, or is being left."""
         return self.program.stages[self.state.stage]
 
+    @property
+    def phases_green(self) -> frozenset[int]:
+        """The phases that show green. One that the next stage keeps stays green meanwhile."""
+        return self._green_in(self.state)
+
+    def _green_in(self, state: IntersectionState) -> frozenset[int]:
+        if state.display is not Display.NORMAL:
+            return frozenset()
+        on = self.program.stages[state.stage]
+        return on if state.target == NO_STAGE else on & self.program.stages[state.target]
+
     def groups_of(self, phase: int) -> int:
         """The groups that a phase drives, as a mask."""
         return self._groups[phase]
 
-    @property
+    @cached_property
     def _groups(self) -> dict[int, int]:
         masks = dict.fromkeys(self.program.phases, 0)
         for stage, green in zip(self.program.stages, self.tables.green, strict=True):
@@ -221,6 +227,17 @@ class NtcipController:
                 ]
                 masks[phase] |= sum(1 << at for at in driven)
         return masks
+
+    @property
+    def has_demand(self) -> bool:
+        """Whether somebody calls a phase that does not run and may be served."""
+        return bool(self._called_since)
+
+    def options_of(self, phase: int) -> int:
+        """Give the phaseOptions of a phase: enabled, with minimum and pedestrian recall where it has them."""
+        vehicles = any(self._serving(group) == phase for group in bits(self.tables.vehicle_recall))
+        walkers = any(self._serving_walk(group) == phase for group in bits(self.tables.ped_recall))
+        return 1 + (vehicles << 6) + (walkers << 8)
 
     def vehicle_calls(self) -> frozenset[int]:
         """The phases at which a vehicle waits, by detector, recall or request; omitted ones too."""
@@ -239,31 +256,43 @@ class NtcipController:
     @property
     def effective(self) -> Requests:
         """The requests that it heeds."""
-        return NOTHING if self.trouble.ignores or self.trouble.locked_out or not self.is_free else self.requests
+        return self.requests if self._is_heard and self.is_free else NOTHING
 
     # --- scans ---------------------------------------------------------------------------------------------------------------------
-    def _scan(self, until: Tenths) -> None:
-        """Choose what is next, have the gate look at it, and let time pass."""
-        state = self.state
-        if state.display is not Display.NORMAL:
-            self.state = state._replace(now=until)
+    def _pass(self, until: Tenths) -> None:
+        """Let time pass."""
+        before = self.state
+        if self.trouble.stopped:
+            self.state = later(before, until - before.now)
+        elif before.display is not Display.NORMAL:
+            self.state = before._replace(now=until)
+        else:
+            self.state = machine.advance(before, None, until, self.tables)
+        self._after(before)
+
+    def _scan(self) -> None:
+        """Choose what is next, have the gate look at it, and begin it now."""
+        before = self.state
+        if self.trouble.stopped or before.display is not Display.NORMAL:
             return
-        before, state = state, self._with_calls(state)
+        self._over_by = {}
+        state = self._with_calls(before)
         proposal = self._proposal(state)
         verdict = review(proposal, state, self.tables) if proposal is not None else None
         command = None if verdict is None or isinstance(verdict, Refused) else verdict.command
         self._discharged = 0
-        self.state = machine.advance(state, command, until, self.tables)
+        self.state = machine.advance(state, command, state.now, self.tables)
         self._after(before)
 
     def _proposal(self, state: IntersectionState) -> Proposal | None:
         if self.trouble.manual or self.trouble.police:
             return None
-        if self.trouble.preempt is not None:
-            return Proposal(stage=(self.trouble.preempt - 1) % len(self.tables.stages))
+        if self.preempting is not None:
+            return Proposal(stage=(self.preempting - 1) % len(self.tables.stages))
+        plan = self._plans.get(self.running_pattern)
+        self.in_step = plan is not None and (self.in_step or _is_in_step(state, plan))
         if state.target != NO_STAGE:
             return None
-        plan = self._plans.get(self.running_pattern)
         if plan is not None:
             return plan.propose(Observation(state, self._readings)) if state.now % SECOND == 0 else None
         goal = following(self._demand(state), self.program)
@@ -282,18 +311,18 @@ class NtcipController:
             phase = self._serving_walk(group)
             if phase in open_phases - requests.ped_omit and (phase in self.phases_on or not held):
                 walkers |= 1 << group
-        everybody = _with_waiting(state, self._called, state.ped_called)
+        everybody = with_waiting(state, self._called, state.ped_called)
         everybody = machine.take_calls(everybody, self.tables, self._vehicles, 0, self._discharged)
         self._called = everybody.called
         walkers_since = tuple(
             (since if since != NEVER else state.now) if walkers >> group & 1 else NEVER for group, since in enumerate(state.ped_called)
         )
-        walking = machine.place_calls(_with_waiting(everybody, everybody.called, walkers_since), self.tables, self._vehicles)
+        walking = machine.place_calls(with_waiting(everybody, everybody.called, walkers_since), self.tables, self._vehicles)
         submitted = tuple(
             since if since != NEVER and not held and self._serving(group) in open_phases else NEVER
             for group, since in enumerate(walking.called)
         )
-        return _with_waiting(walking, submitted, walking.ped_called)
+        return with_waiting(walking, submitted, walking.ped_called)
 
     def _walkers(self) -> int:
         """The groups at which a pedestrian waits: by button, recall or request."""
@@ -314,14 +343,15 @@ class NtcipController:
 
     def _demand(self, state: IntersectionState) -> Demand:
         requests = self.effective
-        submitted = {self._serving(group) for group in bits(state.calls)} | {self._serving_walk(group) for group in bits(state.ped_calls)}
-        called = frozenset(submitted | requests.veh_call | requests.ped_call) - requests.omit - self.phases_on
+        vehicles = {self._serving(group) for group, since in enumerate(self._called) if since != NEVER}
+        walkers = {self._serving_walk(group) for group in bits(self._walkers())} - requests.ped_omit
+        called = frozenset(vehicles | walkers | requests.veh_call | requests.ped_call) - requests.omit - self.phases_on
         self._called_since = {phase: self._called_since.get(phase, state.now) for phase in called}
         return Demand(on=self.phases_on, called=called, over=self._over(state, bool(called)), requests=requests)
 
     def _over(self, state: IntersectionState, called: bool) -> frozenset[int]:
         """Find the phases that have gapped out, or maxed out since the first conflicting call."""
-        over = set()
+        self._over_by = {}
         for phase in self.phases_on:
             groups = self._groups[phase]
             for group in bits(groups & self._vehicles):
@@ -329,47 +359,42 @@ class NtcipController:
             seen = max((self._seen.get(group, NEVER) for group in bits(groups)), default=NEVER)
             began = max((state.began[group] for group in bits(groups) if state.began[group] != NEVER), default=state.now)
             since = max(began, min(self._called_since.values(), default=state.now))
-            longest = 10 * self.program.times[phase].max_green
-            if called and (state.now - max(seen, began) >= self.passage or state.now - since >= longest):
-                over.add(phase)
-        return frozenset(over)
+            if called and state.now - since >= SECOND * self.program.times[phase].max_green:
+                self._over_by[phase] = MAX_OUT
+            elif called and state.now - max(seen, began) >= self.passage:
+                self._over_by[phase] = GAP_OUT
+        return frozenset(self._over_by)
 
     def _after(self, before: IntersectionState) -> None:
-        """Clear the force-offs whose greens have ended, and the walkers who walk."""
-        ended = {phase for phase in self.requests.force_off if not self.groups_of(phase) & self._greens()}
+        """Clear the force-offs whose greens have ended, and no others; and the walkers who walk."""
+        ended = self._green_in(before) - self.phases_green
         if ended:
-            self.requests = replace(self.requests, force_off=self.requests.force_off - ended)
+            forced = self.requests.force_off & ended
+            otherwise = MAX_OUT if self.is_free and self.preempting is None else FORCED_OFF
+            self.ended_by |= {phase: FORCED_OFF if phase in forced else self._over_by.get(phase, otherwise) for phase in ended}
+            self.requests = replace(self.requests, force_off=self.requests.force_off - forced)
         for group in bits(self.tables.pedestrians):
             if NEVER != self.state.walked[group] != before.walked[group]:
                 self._waiting_walkers &= ~(1 << group)
 
-    def _greens(self) -> int:
-        return self.tables.green[self.state.stage] & ~self.state.clearing
-
     def _keep_time(self) -> None:
         """Let the backup timer run out, and somebody else write."""
         if self.trouble.another_writes and self.now % SECOND == 0:
-            self.request(replace(self.requests, veh_call=self.requests.veh_call ^ {min(self.program.phases)}), self.pattern)
-        standing = self.requests != NOTHING or self.pattern != 0
+            calls = self.requests.veh_call ^ {min(self.program.phases)}
+            self.request(replace(self.requests, veh_call=calls), self.pattern, sync=self.sync, preempts=self.preempts)
+        standing = self.requests != NOTHING or self.pattern or self.sync or self.preempts
         if self.backup and standing and self.now - self.written_at >= self.backup:
-            self.requests, self.pattern, self.in_backup = NOTHING, 0, True
-            if not (self.trouble.flash or self.trouble.monitor or self.trouble.dark):
-                self.show(Display.NORMAL)
-
-    def _publish(self) -> None:
-        over = self.now - self._reported_at
-        self.report.sequence = (self.report.sequence + 1) % 256
-        self.report.volumes = [min(254, round(count)) for count in self._counted]
-        self.report.shares = [min(1.0, stood / over) for stood in self._stood]
-        self._counted = [0.0] * len(self._counted)
-        self._stood = [0] * len(self._stood)
-        self._reported_at = self.now
+            self._forget()
+            self.in_backup = True
+            self._light()
 
     # --- faults --------------------------------------------------------------------------------------------------------------------
     def reboot(self) -> None:
         """Lose power and start anew: nothing that was requested before holds, and the time since the start begins again."""
-        self.requests, self.pattern, self.in_backup, self.born = NOTHING, 0, False, self.now
+        self._forget()
+        self.in_backup, self.born = False, self.now
         self.state = machine.start(self.tables, 0, self.now)
+        self._light()
 
     def order(self, order: orders.CabinetOrder) -> orders.UnsupportedOrder | None:  # noqa: C901, PLR0912  # one line for each order
         """Carry an order out at once, or say why not."""
@@ -387,16 +412,12 @@ class NtcipController:
                 trouble.ignores = on
             case orders.Flash(on):
                 trouble.flash = on
-                self.show(Display.FLASH if on else Display.NORMAL)
             case orders.ConflictFlash():
                 trouble.monitor = True
-                self.show(Display.FLASH)
             case orders.ResetMonitor():
                 trouble.monitor = False
-                self.show(Display.NORMAL)
             case orders.LampsDark(on):
                 trouble.dark = on
-                self.show(Display.DARK if on else Display.NORMAL)
             case orders.Preempt(on, number):
                 trouble.preempt = number if on else None
             case orders.Police(on):
@@ -419,49 +440,11 @@ class NtcipController:
                 trouble.sequence_changed = on
             case _:
                 assert_never(order)
+        self._light()
         return None
 
-    def loops(self) -> list[tuple[int, int]]:
-        """List the loops: their number on the wire, and their place in the configuration."""
-        places = {detector.id: at for at, detector in enumerate(self.config.detectors) if detector.kind in LOOPS}
-        return [(number, places[name]) for name, number in self.program.detectors.items()]
 
-    def buttons(self) -> list[tuple[int, int]]:
-        """List the push buttons: their number on the wire, and their place in the configuration."""
-        places = {detector.id: at for at, detector in enumerate(self.config.detectors)}
-        return [(number, places[name]) for name, number in self.program.buttons.items()]
-
-
-def _with_waiting(state: IntersectionState, called: tuple[Tenths, ...], ped_called: tuple[Tenths, ...]) -> IntersectionState:
-    """Let exactly these vehicle and pedestrian calls stand, each since its instant."""
-    waiting = [since for since in (*called, *ped_called) if since != NEVER]
-    return state._replace(
-        called=called,
-        ped_called=ped_called,
-        calls=sum(1 << group for group, since in enumerate(called) if since != NEVER),
-        ped_calls=sum(1 << group for group, since in enumerate(ped_called) if since != NEVER),
-        oldest=min(waiting, default=FOREVER),
-    )
-
-
-def later(state: IntersectionState, by: Tenths) -> IntersectionState:
-    """Let time pass that does not count: every instant moves along with it."""
-
-    def moved(instant: Tenths) -> Tenths:
-        return instant if instant in (NEVER, FOREVER) else instant + by
-
-    def all_moved(instants: tuple[Tenths, ...]) -> tuple[Tenths, ...]:
-        return tuple(map(moved, instants))
-
-    return state._replace(
-        now=state.now + by,
-        arrived=moved(state.arrived),
-        left=moved(state.left),
-        arrives=moved(state.arrives),
-        began=all_moved(state.began),
-        ended=all_moved(state.ended),
-        called=all_moved(state.called),
-        ped_called=all_moved(state.ped_called),
-        walked=all_moved(state.walked),
-        oldest=moved(state.oldest),
-    )
+def _is_in_step(state: IntersectionState, plan: FixedTime) -> bool:
+    """Tell whether the stage that runs is the one at which the plan stands."""
+    entry = plan.pattern.stage_at(plan.pattern.position(state.now - plan.reference))
+    return state.target == NO_STAGE and state.stage == plan.stages[entry]

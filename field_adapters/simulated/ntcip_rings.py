@@ -1,8 +1,8 @@
 """How an actuated controller chooses what comes next: rings, barriers, calls, omits, holds and force-offs, as pure functions.
 
 A phase that no call conflicts with rests in green. One that a call conflicts with is left when it is forced off, has gapped out or has
-maxed out, unless it is held. Within a side of the barriers a ring goes on to the next called phase of its sequence; over the barrier both rings
-go together.
+maxed out, unless it is held. Within a side of the barriers a ring goes on to the next called phase of its sequence; over the barrier
+both rings go together.
 """
 
 from collections.abc import Mapping
