@@ -6,10 +6,11 @@ from pathlib import Path
 from rich.table import Table
 
 from envs.scenario import nearest
-from envs.sensing import AREAS, LOOPS
+from envs.sensing import AREAS
 from envs.simulation import with_detectors
 from envs.sumo_network import PRESETS, import_network, write_network
 from intersection.errors import ConfigError, UnknownNameError
+from intersection.sensed import LOOPS
 from phasewise.console import err, out
 
 DETECTORS = {"all": (*LOOPS, *AREAS), "loops": LOOPS, "area": AREAS}
