@@ -17,7 +17,9 @@ app.add_typer(bench, name="bench")
 Scenario = Annotated[str, typer.Argument(help="resco:NAME, phasewise:NAME, or the path of a .sumocfg")]
 Seeds = Annotated[str, typer.Option(help="test seeds: numbers and ranges, for instance 101,102 or 101-110")]
 Observation = Annotated[str, typer.Option(help="what policies see: area (radar or camera), loops, lanes")]
-Preset = Annotated[str, typer.Option(help="where times come from: resco (yellow 3 s, no red clearance), street (ITE formulas) or cabinet (the same, alike for all phases)")]
+Preset = Annotated[
+    str, typer.Option(help="where times come from: resco (3 s yellow, no red clearance), street (ITE), or cabinet (ITE, alike for all phases)")
+]
 Workers = Annotated[int, typer.Option(help="runs at a time; 0: one a core", min=0)]
 
 
