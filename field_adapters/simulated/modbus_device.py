@@ -188,7 +188,7 @@ class ModbusDevice(RequestedSignal):
             for own, detector in enumerate(self.detectors[at * layout.per_page : (at + 1) * layout.per_page]):
                 start = layout.first + own * layout.stride
                 one = Block(table=page.table, address=0, size=layout.stride, fields=layout.fields)
-                cells[start : start + layout.stride] = one.put(_of_detector(detector))
+                cells[start : start + layout.stride] = one.put(_of_detector(detector, counts="count" in layout.fields))
             head = page.put({"clock": self._clock()})
             for field in page.fields.values():
                 cells[field.at : field.at + field.size] = head[field.at : field.at + field.size]
@@ -239,13 +239,14 @@ class ModbusDevice(RequestedSignal):
         }
 
 
-def _of_detector(detector: DetectorValue | DetectorFault) -> dict[str, int]:
+def _of_detector(detector: DetectorValue | DetectorFault, *, counts: bool) -> dict[str, int]:
+    """Write down what a detector says. One that does not count shows a vehicle also where it has just passed: nobody would know of it."""
     match detector:
         case DetectorFault():
             return {"state": max(detector.value, 2)}
         case DetectorValue(occupied_now, count, occupied, since):
             return {
-                "state": int(occupied_now),
+                "state": int(occupied_now or (not counts and since is not None and since <= 1)),
                 "count": (count or 0) & LARGEST_WORD,
                 "occupied": (occupied or 0) & LARGEST_WORD,
                 "since": min(since or 0, LARGEST_WORD),

@@ -34,6 +34,7 @@ from field_adapters.simulated.modbus_device import ModbusDevice
 from field_adapters.simulated.modbus_server import ModbusServer
 from intersection import machine
 from intersection.config import parse
+from intersection.detection import Channel
 from intersection.shield import Command, Proposal, Refused, review
 from intersection.state import IntersectionState
 from intersection.transition import Step
@@ -403,6 +404,24 @@ def test_another_writer_s_coils_are_seen() -> None:
 
         assert isinstance(poll, Poll)
         assert ([], [Condition.ANOTHER_WRITER]) == (list(before), list(poll.conditions))
+
+    meddled(body, "coil_groups")
+
+
+def test_where_detectors_do_not_count_a_vehicle_that_has_passed_is_seen() -> None:
+    """It calls, and counts once for as long as it is told."""
+
+    async def body(hand: Hand, bank: MeddledBank, wire: LossyWire) -> None:
+        await hand.open()
+        found = []
+        for passing in ({}, {1: (1.0, 4)}, {1: (1.0, 4)}, {}):
+            hand.passing = passing
+            hand.wait(10)
+            readings = (await hand.read(detectors=True)).readings
+            assert readings is not None
+            found.append((readings.vehicles, float(readings.values[Channel.COUNT, 1])))
+
+        assert [(0, 0.0), (0b10, 1.0), (0b10, 0.0), (0, 0.0)] == found
 
     meddled(body, "coil_groups")
 
