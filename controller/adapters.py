@@ -55,7 +55,7 @@ async def adapter_of(cabinet: CabinetSettings, snmp: SnmpManager, now: Tenths) -
                 ModbusLink(_wire(own), Budget(deadline=0.09 * cabinet.poll_period)), cabinet.config, load_profile(own.profile), identity=own.identity
             )
         case Virtual():
-            return VirtualAdapter(VirtualCabinet(cabinet.config, now=now), cabinet.config)
+            return VirtualAdapter(VirtualCabinet(cabinet.config, now=now), cabinet.config, alone=True)
         case _:
             assert_never(cabinet.adapter)
 

@@ -30,6 +30,7 @@ from controller.service import Heartbeat, Notifier, Wish, heeding, locked, watch
 from controller.settings import CabinetSettings, Changes, Refused, Settings, load, reload
 from controller.state_file import StateFile
 from controller.ticker import TENTH, Clock, SystemClock, Ticker, TickerSettings
+from controller.watchdog import Bounds
 from field_adapters.snmp_manager import SnmpManager
 from intersection.errors import ConfigError, UserError
 
@@ -163,6 +164,7 @@ class Daemon:
             watch=_watch(cabinet),
             others=lambda: running[0].others() if running else {},
             ladder=cabinet.ladder,
+            bounds=Bounds(stale=2 * cabinet.decision_period + 10),
             period=cabinet.decision_period,
             epoch=-epoch,
             answer_within=ANSWER * cabinet.poll_period,

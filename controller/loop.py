@@ -176,6 +176,7 @@ class CabinetLoop:
         self._clock_off: dict[Fault, str] = {}
         self._going: Order | None = None
         self._decided_slot: int | None = None
+        self._withheld: tuple[Wanted, str] | None = None
         self._started_at = now
         self._policy_known = parts.policy is None
         self._may_stand = ladder.mode in COMMANDING
@@ -341,7 +342,7 @@ class CabinetLoop:
     def _of_view(self, view: View) -> dict[Fault, str]:
         """Say what is wrong with what is seen of the street."""
         found: dict[Fault, str] = {}
-        if view.strange is not None:
+        if view.strange is not None and self._ladder.mode in COMMANDING:  # by itself a cabinet may run phases together that we never do
             found[Fault.STREET_DISAGREES] = f"greens {view.strange.greens:#x}, yellows {view.strange.yellows:#x}"
         if view.state is not None and self._ladder.mode in COMMANDING:
             found |= of_walks(view.state, self.parts.config.tables, self.parts.bounds)
@@ -530,7 +531,9 @@ class CabinetLoop:
                 if isinstance(wanted, GoTo) and state.target == NO_STAGE and wanted.command.stage != state.stage:
                     await self._read(now, detectors=False)  # what has just been asked for begins now, not at the next tick
             case Withheld(reason):
-                self._note(journal.Decision(self._stamp(), "adapter", self._where(wanted), "withheld", reason))
+                if (wanted, reason) != self._withheld:  # told once, not at each tick
+                    self._withheld = (wanted, reason)
+                    self._note(journal.Decision(self._stamp(), "adapter", self._where(wanted), "withheld", reason))
             case Failed() if Fault[applied.trouble.name] is Fault.LINK_LOST:
                 pass  # the polls will tell: one message that was lost is no lost link
             case Failed():
