@@ -38,7 +38,7 @@ async def adapter_of(cabinet: CabinetSettings, snmp: SnmpManager, now: Tenths) -
             if isinstance(program, Unsuitable):
                 raise ConfigError(program.cause, source=str(cabinet.config_path), key="adapter.method", value=own.method.value)
             profile = ntcip_profiles.load(own.profile)
-            link = await snmp.connect(
+            agent = await snmp.connect(
                 own.host, own.port, own.credentials, attempts=ATTEMPTS, objects_per_message=profile.objects_per_message
             )
             options = NtcipOptions(
@@ -49,11 +49,10 @@ async def adapter_of(cabinet: CabinetSettings, snmp: SnmpManager, now: Tenths) -
                 backup_limit=own.backup_limit,
                 flash=cabinet.ladder.flash_enabled,
             )
-            return NtcipAdapter(link, cabinet.config, options)
+            return NtcipAdapter(agent, cabinet.config, options)
         case Modbus() as own:
-            return ModbusAdapter(
-                ModbusLink(_wire(own), Budget(deadline=0.09 * cabinet.poll_period)), cabinet.config, load_profile(own.profile), identity=own.identity
-            )
+            link = ModbusLink(_wire(own), Budget(deadline=0.09 * cabinet.poll_period))
+            return ModbusAdapter(link, cabinet.config, load_profile(own.profile), identity=own.identity)
         case Virtual():
             return VirtualAdapter(VirtualCabinet(cabinet.config, now=now), cabinet.config, alone=True)
         case _:

@@ -1,8 +1,10 @@
 """The simulated NTCIP controller is understood by clients that nobody here wrote: net-snmp's snmpget, snmpwalk and snmpset."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Coroutine
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import pytest
@@ -42,9 +44,16 @@ class Bench:
         """Run a tool; give its exit code and all that it says. Values come as bare numbers, or octets in hexadecimal."""
         host, port = self.agent.address
         command = (tool, *version, "-t", "2", "-r", "1", "-m", "", "-Onqetx", f"{host}:{port}", *words)
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
-        said, _ = await process.communicate()
-        return process.returncode or 0, said.decode().strip()
+        with TemporaryDirectory() as folder:  # where the tools keep files of their own, and say so when they first make it
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                env={**os.environ, "SNMP_PERSISTENT_DIR": folder},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            said, _ = await process.communicate()
+        lines = [line for line in said.decode().splitlines() if not line.startswith("Created directory")]
+        return process.returncode or 0, "\n".join(lines).strip()
 
 
 def dotted(oid: Oid) -> str:
