@@ -243,9 +243,7 @@ def _policy(cabinet: CabinetSettings) -> PolicySource | None:
     own = cabinet.policy
     if own is None:
         return None
-    process = PolicyProcess(
-        cabinet.config_path, own.bundle, own.trusted, stages=len(cabinet.config.stages), period=cabinet.decision_period
-    )
+    process = PolicyProcess(cabinet.config_path, own.bundle, own.trusted, stages=len(cabinet.config.stages), period=cabinet.decision_period)
     process.start()
     return process
 

@@ -18,7 +18,7 @@ Scenario = Annotated[str, typer.Argument(help="resco:NAME, phasewise:NAME, or th
 Seeds = Annotated[str, typer.Option(help="test seeds: numbers and ranges, for instance 101,102 or 101-110")]
 Observation = Annotated[str, typer.Option(help="what policies see: area (radar or camera), loops, lanes")]
 Preset = Annotated[
-    str, typer.Option(help="where times come from: resco (3 s yellow, no red clearance), street (ITE), or cabinet (ITE, alike for all phases)")
+    str, typer.Option(help="whose times: resco (3 s yellow, no red clearance), street (ITE formulas), or cabinet (the same for all phases)")
 ]
 Workers = Annotated[int, typer.Option(help="runs at a time; 0: one a core", min=0)]
 
@@ -346,7 +346,6 @@ def keys_revoke(
     from phasewise.keys import revoke_key
 
     revoke_key(name, trusted=trusted, reason=reason)
-
 
 
 @app.command()

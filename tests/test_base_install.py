@@ -24,7 +24,19 @@ ROOT = Path(__file__).parents[1]
 LARGEST = 250
 """Megabytes that an installation may take, pip left out."""
 
-ABSENT = ("libsumo", "sumolib", "traci", "torch", "gymnasium", "stable_baselines3", "pandas", "pyarrow", "duckdb", "sqlalchemy", "matplotlib")
+ABSENT = (
+    "libsumo",
+    "sumolib",
+    "traci",
+    "torch",
+    "gymnasium",
+    "stable_baselines3",
+    "pandas",
+    "pyarrow",
+    "duckdb",
+    "sqlalchemy",
+    "matplotlib",
+)
 
 
 @pytest.fixture(scope="module")
