@@ -35,7 +35,7 @@ from intersection.phase import Tenths
 from intersection.plan import Pattern
 from intersection.sensed import sensed
 from intersection.shield import Command, Proposal, Refused, review
-from intersection.state import NO_STAGE, IntersectionState, Interval
+from intersection.state import NO_STAGE, IntersectionState, Interval, PedInterval
 from intersection.transition import Step
 from tests.intersection.documents import signal
 
@@ -52,6 +52,18 @@ CONFIG = signal(
     patterns=(Pattern(number=7, name="day", cycle=600, sequence=("main", "side"), splits=(300, 300)),),
 )
 MAIN, LEFT, SIDE = range(3)
+
+CROSSING = signal(
+    Stage(name="road", protected=frozenset({1})),
+    Stage(name="crossing", protected=frozenset({2})),
+    timings={1: {}, 2: {"walk": 40, "ped_clearance": 30}},
+    conflicts=[(1, 2)],
+    detectors=(
+        Detector(id="loop", kind=DetectorKind.STOP_BAR, phases=(1,)),
+        Detector(id="button", kind=DetectorKind.PUSH_BUTTON, phases=(2,)),
+    ),
+)
+"""A road, and people who cross it."""
 
 
 class Bench(ABC):
@@ -181,6 +193,11 @@ class Hand:
         lamps = self.cabinet.indications()
         return sum(1 << at for at, group in enumerate(self.tables.groups) if lamps[group.number].interval is interval)
 
+    def walking(self, interval: PedInterval) -> int:
+        """Give the groups whose pedestrians see something, as a mask, from inside the cabinet."""
+        lamps = self.cabinet.indications()
+        return sum(1 << at for at, group in enumerate(self.tables.groups) if lamps[group.number].pedestrian is interval)
+
 
 Body = Callable[[Hand], Awaitable[None]]
 
@@ -206,11 +223,15 @@ class AdapterContract(ABC):
     def bench(self) -> AbstractAsyncContextManager[Bench]:
         """Make a cabinet that stands in the first stage since instant 0, and an adapter to it."""
 
-    def run(self, body: Body) -> None:
-        """Run a test's body on a fresh bench."""
+    def crossing_bench(self) -> AbstractAsyncContextManager[Bench] | None:
+        """Make the same of `CROSSING`, or None where the protocol knows no pedestrians."""
+        return None
+
+    def run(self, body: Body, made: AbstractAsyncContextManager[Bench] | None = None) -> None:
+        """Run a test's body on a bench, on a fresh one by default."""
 
         async def whole() -> None:
-            async with self.bench() as bench:
+            async with made or self.bench() as bench:
                 await body(Hand(bench))
                 bench.adapter.close()
 
@@ -245,6 +266,33 @@ class AdapterContract(ABC):
                     await hand.tick(stage)
 
         self.run(body)
+
+    def test_a_poll_tells_what_pedestrians_want_and_see(self) -> None:
+        """A pressed button is a call until its walk begins; walk and clearance are those of the lamps at each tenth of a second."""
+        made = self.crossing_bench()
+        if made is None:
+            pytest.skip("the protocol knows no pedestrians")
+
+        async def body(hand: Hand) -> None:
+            await hand.open()
+            await hand.hold(0, 60)
+            told: list[tuple[int, int, int]] = []
+            pressed: set[int] = set()
+            for tenth in range(200):
+                hand.passing = {1: (1.0, 0)} if tenth < 10 else {}
+                poll = await hand.read(detectors=True)
+                report = poll.report
+                if poll.readings is not None and poll.readings.values[Channel.COUNT, 1]:
+                    pressed.add(poll.readings.pedestrians)
+                assert (hand.walking(PedInterval.WALK), hand.walking(PedInterval.PED_CLEARANCE)) == (report.walks, report.ped_clears)
+                seen = report.ped_calls, report.walks, report.ped_clears
+                told += [seen] if told[-1:] != [seen] else []
+                await hand.tick(1 if tenth > 20 else 0)
+
+            assert [(0, 0, 0), (0b10, 0, 0), (0, 0b10, 0), (0, 0, 0b10), (0, 0, 0)] == told
+            assert {0b10} == pressed
+
+        self.run(body, made)
 
     # --- asking ------------------------------------------------------------------------------------------------------------------
     @pytest.mark.parametrize("way", [(SIDE,), (LEFT,), (SIDE, LEFT, MAIN), (LEFT, SIDE, MAIN, SIDE)])

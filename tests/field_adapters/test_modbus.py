@@ -33,12 +33,12 @@ from field_adapters.simulated import orders
 from field_adapters.simulated.modbus_device import ModbusDevice
 from field_adapters.simulated.modbus_server import ModbusServer
 from intersection import machine
-from intersection.config import parse
+from intersection.config import IntersectionConfig, parse
 from intersection.detection import Channel
 from intersection.shield import Command, Proposal, Refused, review
 from intersection.state import IntersectionState
 from intersection.transition import Step
-from tests.field_adapters.adapter_contract import CONFIG, LEFT, MAIN, SIDE, AdapterContract, Bench, Hand
+from tests.field_adapters.adapter_contract import CONFIG, CROSSING, LEFT, MAIN, SIDE, AdapterContract, Bench, Hand
 from tests.intersection.documents import GOOD
 
 IDENTITY = 77
@@ -47,8 +47,9 @@ IDENTITY = 77
 class ModbusBench(Bench):
     """A device, and an adapter over some wire."""
 
-    def __init__(self, vendor: str) -> None:
-        self.device = self.cabinet = ModbusDevice(CONFIG, load_profile(vendor), identity=IDENTITY)
+    def __init__(self, vendor: str, config: IntersectionConfig = CONFIG) -> None:
+        self.config = config
+        self.device = self.cabinet = ModbusDevice(config, load_profile(vendor), identity=IDENTITY)
         self.server = ModbusServer(self.device)
         if vendor == "coil_groups":
             self.has_plans = self.has_totals = self.tells_time = False
@@ -68,7 +69,7 @@ class ModbusBench(Bench):
     def connect(self, wire: Wire) -> None:
         """Let an adapter speak over a wire."""
         link = ModbusLink(wire, Budget(deadline=1.0, retries=0))
-        self.adapter = ModbusAdapter(link, CONFIG, self.device.map.profile, identity=IDENTITY)
+        self.adapter = ModbusAdapter(link, self.config, self.device.map.profile, identity=IDENTITY)
 
     def is_asked(self) -> bool:
         """Look at what the device follows."""
@@ -82,8 +83,8 @@ class ModbusBench(Bench):
 class VirtualBench(ModbusBench):
     """The same in memory."""
 
-    def __init__(self, vendor: str) -> None:
-        super().__init__(vendor)
+    def __init__(self, vendor: str, config: IntersectionConfig = CONFIG) -> None:
+        super().__init__(vendor, config)
         self.wire = VirtualWire(self.device)
         self.connect(self.wire)
 
@@ -96,12 +97,16 @@ class TestInMemory(AdapterContract):
     """Our own map."""
 
     @asynccontextmanager
-    async def _bench(self) -> AsyncIterator[Bench]:
-        yield VirtualBench("phasewise_v1")
+    async def _bench(self, config: IntersectionConfig = CONFIG) -> AsyncIterator[Bench]:
+        yield VirtualBench("phasewise_v1", config)
 
     def bench(self) -> AbstractAsyncContextManager[Bench]:
         """Make a bench."""
         return self._bench()
+
+    def crossing_bench(self) -> AbstractAsyncContextManager[Bench]:
+        """Make a bench with pedestrians."""
+        return self._bench(CROSSING)
 
 
 class TestAnotherVendor(AdapterContract):
@@ -120,8 +125,8 @@ class TestOverTcp(AdapterContract):
     """Our own map over loopback."""
 
     @asynccontextmanager
-    async def _bench(self) -> AsyncIterator[Bench]:
-        bench = ModbusBench("phasewise_v1")
+    async def _bench(self, config: IntersectionConfig = CONFIG) -> AsyncIterator[Bench]:
+        bench = ModbusBench("phasewise_v1", config)
         async with bench.server:
             bench.connect(tcp("127.0.0.1", await bench.server.listen()))
             yield bench
@@ -129,6 +134,10 @@ class TestOverTcp(AdapterContract):
     def bench(self) -> AbstractAsyncContextManager[Bench]:
         """Make a bench."""
         return self._bench()
+
+    def crossing_bench(self) -> AbstractAsyncContextManager[Bench]:
+        """Make a bench with pedestrians."""
+        return self._bench(CROSSING)
 
 
 # --- what is Modbus's own ------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from field_adapters._base import Applied, Condition, Failed, Poll, Released, Tro
 from field_adapters.modbus_profile import Mode
 from field_adapters.simulated import orders
 from field_adapters.virtual import VirtualAdapter, VirtualCabinet
-from tests.field_adapters.adapter_contract import CONFIG, MAIN, SIDE, AdapterContract, Bench, Hand
+from intersection.config import IntersectionConfig
+from tests.field_adapters.adapter_contract import CONFIG, CROSSING, MAIN, SIDE, AdapterContract, Bench, Hand
 
 IDENTITY = 77
 
@@ -16,9 +17,10 @@ IDENTITY = 77
 class VirtualBench(Bench):
     """A cabinet, and its adapter."""
 
-    def __init__(self) -> None:
-        self.virtual = self.cabinet = VirtualCabinet(CONFIG, identity=IDENTITY)
-        self.twin = self.adapter = VirtualAdapter(self.virtual, CONFIG, identity=IDENTITY)
+    def __init__(self, config: IntersectionConfig = CONFIG) -> None:
+        self.config = config
+        self.virtual = self.cabinet = VirtualCabinet(config, identity=IDENTITY)
+        self.twin = self.adapter = VirtualAdapter(self.virtual, config, identity=IDENTITY)
 
     def is_asked(self) -> bool:
         """Look at what the cabinet follows."""
@@ -33,12 +35,16 @@ class TestVirtual(AdapterContract):
     """In memory, without bytes."""
 
     @asynccontextmanager
-    async def _bench(self) -> AsyncIterator[Bench]:
-        yield VirtualBench()
+    async def _bench(self, config: IntersectionConfig = CONFIG) -> AsyncIterator[Bench]:
+        yield VirtualBench(config)
 
     def bench(self) -> AbstractAsyncContextManager[Bench]:
         """Make a bench."""
         return self._bench()
+
+    def crossing_bench(self) -> AbstractAsyncContextManager[Bench]:
+        """Make a bench with pedestrians."""
+        return self._bench(CROSSING)
 
 
 def on_a_bench(body: Callable[[Hand], Awaitable[None]]) -> None:
