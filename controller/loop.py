@@ -259,6 +259,9 @@ class CabinetLoop:
         if beat.event is not None:
             self._begin(Fault.TICKER_LAG, f"{beat.lag / 1e9:.3f} s")
         off = self._ladder.mode is Mode.OFF and self._ladder.readiness is not Readiness.STOPPED
+        if off:  # what is not read is not missed, and is looked at anew when it is read again
+            self._opened, self._poll, self.view = None, None, View()
+            self._open_at, self._link = now, Link(answered=now, read=now)
         poll = None if off else await self._look(now)
         self._judge(poll, beat, now)
         if poll is not None and self.view.state is not None:
