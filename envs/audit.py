@@ -10,6 +10,8 @@ Conventions:
       crossings are links like any other.
     - Greens and yellows cut by the begin or the end of the record are not judged for their length; reds count as long as they are seen.
     - A yellow that returns to green is no violation (it is counted apart: real programs do it on links whose green should continue).
+    - Nor is a green or a yellow that ends when the whole signal turns off: so a monitor puts it into flash, or lamps lose their power. It
+      is counted apart.
 """
 
 from collections import Counter
@@ -108,6 +110,9 @@ class Audit:
     yellow_back_to_green: int
     """How often a yellow returned to green without a red."""
 
+    cut_by_off: int
+    """How often a green or a yellow of a link ended as the whole signal turned off, to flash or for want of power."""
+
     signals: int
     """How many signals the record holds."""
 
@@ -172,7 +177,7 @@ def audit(
     begin, end = (min(times), max(times) + step_s) if times else (0.0, 0.0)
 
     violations: list[Violation] = []
-    longest_red, returned = 0.0, 0
+    longest_red, returned, cut = 0.0, 0, 0
     for name in sorted(signals.keys() | tracks.keys()):
         signal, track = signals.get(name), tracks.get(name)
         if track is None:
@@ -181,13 +186,14 @@ def audit(
             violations.append(Violation(kind=Kind.NOT_IN_NET, signal=name, time=track.times[0], links=(), seconds=0.0))
         else:
             asked = _requirements_of(name, signal, track, common, requirements or {})
-            found, red, back = _judge(name, signal, track, asked, end)
+            found, red, back, off = _judge(name, signal, track, asked, end)
             violations.extend(sorted(found, key=lambda violation: violation.time))
-            longest_red, returned = max(longest_red, red), returned + back
+            longest_red, returned, cut = max(longest_red, red), returned + back, cut + off
     return Audit(
         violations=tuple(violations),
         longest_red_s=longest_red,
         yellow_back_to_green=returned,
+        cut_by_off=cut,
         signals=len(tracks),
         begin_s=begin,
         end_s=end,
@@ -243,12 +249,14 @@ def _requirements_of(
     return own
 
 
-def _judge(name: str, signal: _Signal, track: _Track, asked: Sequence[LinkRequirement], end: float) -> tuple[list[Violation], float, int]:
-    """Judge one signal: its violations, its longest red in seconds, and how often a yellow returned to green."""
+def _judge(
+    name: str, signal: _Signal, track: _Track, asked: Sequence[LinkRequirement], end: float
+) -> tuple[list[Violation], float, int, int]:
+    """Judge one signal: its violations, its longest red in seconds, and how often a yellow returned to green or anything was cut by off."""
     shown = track.displays(end)
     width = shown.letters.shape[1]
     found: list[Violation] = []
-    longest_red, returned = 0.0, 0
+    longest_red, returned, cut = 0.0, 0, 0
     if width < signal.links:
         found.append(Violation(kind=Kind.TOO_FEW_LINKS, signal=name, time=track.times[0], links=(), seconds=float(width)))
     if track.gap is not None:
@@ -259,12 +267,13 @@ def _judge(name: str, signal: _Signal, track: _Track, asked: Sequence[LinkRequir
         found.extend(_judge_link(name, link, runs, asked[link]))
         longest_red = max([longest_red, *(run.seconds for run in runs if run.colour == _RED)])
         returned += sum(run.colour == _YELLOW and run.before == run.after == _GREEN for run in runs)
+        cut += sum(run.cut for run in runs)
     for one, other in signal.conflicts:
         if max(one, other) < width:
             found.extend(_judge_protected(name, (one, other), shown))
             found.extend(_judge_entry(name, (one, other), shown, asked[other].red_s))
             found.extend(_judge_entry(name, (other, one), shown, asked[one].red_s))
-    return found, longest_red, returned
+    return found, longest_red, returned, cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +285,8 @@ class _Run:
     seconds: float
     before: int | None
     after: int | None
+    cut: bool
+    """Whether a green or a yellow ended as the whole signal turned off."""
 
 
 def _runs(shown: _Displays, link: int) -> list[_Run]:
@@ -284,11 +295,15 @@ def _runs(shown: _Displays, link: int) -> list[_Run]:
     starts = shown.times[first]
     colours: list[int] = column[first].tolist()
     seconds = np.diff(starts, append=shown.end).tolist()
-    return list(map(_Run, colours, starts.tolist(), seconds, [None, *colours[:-1]], [*colours[1:], None]))
+    dark = (shown.colours == _OFF).all(axis=1)[first].tolist()
+    cut = [colour >= _YELLOW and off for colour, off in zip(colours, [*dark[1:], False], strict=True)]
+    return list(map(_Run, colours, starts.tolist(), seconds, [None, *colours[:-1]], [*colours[1:], None], cut))
 
 
 def _judge_link(name: str, link: int, runs: Sequence[_Run], asked: LinkRequirement) -> Iterator[Violation]:
     for run in runs:
+        if run.cut:
+            continue
         whole = run.before is not None and run.after is not None
         if run.colour == _GREEN and whole and run.seconds < asked.min_green_s - _EPSILON:
             yield Violation(kind=Kind.MIN_GREEN, signal=name, time=run.time, links=(link,), seconds=run.seconds)

@@ -16,7 +16,7 @@ from field_adapters.ntcip_program import Method, NtcipProgram
 from field_adapters.simulated import orders
 from field_adapters.simulated.ntcip_reports import DetectorReports
 from field_adapters.simulated.ntcip_rings import Demand, Requests, following
-from field_adapters.simulated.standing import later, with_waiting
+from field_adapters.simulated.standing import StartUp, after_flash, after_power, all_red, later, with_waiting
 from intersection import machine
 from intersection.config import IntersectionConfig
 from intersection.detection import Readings, empty_readings
@@ -101,6 +101,7 @@ class NtcipController:
         """The preemptions that were asked for over the wire."""
 
         self.in_backup = self.in_step = False
+        self._starting: StartUp | None = None
         self.trouble = Trouble()
         self.report = DetectorReports(config, program, now)
         self.ended_by: dict[int, int] = {}
@@ -144,10 +145,14 @@ class NtcipController:
 
     def next_change(self) -> Tenths:
         """See `SimulatedCabinet`: with calls coming and going, that may be the next scan."""
+        if self._starting is not None:
+            return self.now + 1
         return FOREVER if self.trouble.stopped or self.state.display is not Display.NORMAL else self.now + 1
 
     def indications(self) -> dict[int, PhaseState]:
         """See `SimulatedCabinet`."""
+        if self._starting is not None and self.now >= self._starting.red:
+            return all_red(self.tables)
         return {group.number: shown for group, shown in zip(self.tables.groups, machine.phase_states(self.state, self.tables), strict=True)}
 
     # --- what is requested ---------------------------------------------------------------------------------------------------------
@@ -166,10 +171,14 @@ class NtcipController:
         """Go to flash or dark where something asks for it, or from there through a start-up back to normal."""
         trouble, asked = self.trouble, self.pattern == FLASH and self._is_heard
         display = Display.DARK if trouble.dark else Display.FLASH if trouble.monitor or trouble.flash or asked else Display.NORMAL
-        if display is not self.state.display:
-            before = self.state
-            self.state = machine.start(self.tables, 0, self.now) if display is Display.NORMAL else machine.show(before, display)
-            self._after(before)
+        before = self.state
+        if display is not Display.NORMAL:
+            self._starting, self.state = None, machine.show(before, display)
+        elif before.display is not Display.NORMAL and self._starting is None:
+            self._starting = after_flash(self.now)
+        elif self._starting is not None and self.now >= self._starting.ends:
+            self._starting, self.state = None, machine.start(self.tables, 0, self.now)
+        self._after(before)
 
     @property
     def _is_heard(self) -> bool:
@@ -378,7 +387,9 @@ class NtcipController:
                 self._waiting_walkers &= ~(1 << group)
 
     def _keep_time(self) -> None:
-        """Let the backup timer run out, and somebody else write."""
+        """Let the backup timer run out, somebody else write, and a start-up end."""
+        if self._starting is not None:
+            self._light()
         if self.trouble.another_writes and self.now % SECOND == 0:
             calls = self.requests.veh_call ^ {min(self.program.phases)}
             self.request(replace(self.requests, veh_call=calls), self.pattern, sync=self.sync, preempts=self.preempts)
@@ -393,7 +404,8 @@ class NtcipController:
         """Lose power and start anew: nothing that was requested before holds, and the time since the start begins again."""
         self._forget()
         self.in_backup, self.born = False, self.now
-        self.state = machine.start(self.tables, 0, self.now)
+        self.state = machine.show(machine.start(self.tables, 0, self.now), Display.FLASH)
+        self._starting = after_power(self.now)
         self._light()
 
     def order(self, order: orders.CabinetOrder) -> orders.UnsupportedOrder | None:  # noqa: C901, PLR0912  # one line for each order

@@ -13,6 +13,7 @@ from typing import assert_never
 from field_adapters.modbus_map import CabinetFault, DetectorFault, DetectorValue, Refusal
 from field_adapters.modbus_profile import LARGEST_WORD, Mode
 from field_adapters.simulated import orders
+from field_adapters.simulated.standing import StartUp, after_flash, after_power, all_red
 from intersection import machine
 from intersection.config import IntersectionConfig
 from intersection.detection import Channel, DetectorKind, Readings, empty_readings
@@ -60,6 +61,7 @@ class RequestedSignal(ABC):
         self._by_hand = False
         self._preempt: int | None = None
         self._stopped = False
+        self._starting: StartUp | None = None
         self._refuses = self._ignores = self._another_writes = False
         self.state = machine.start(self.tables, stage, now)
         self.restart(stage)
@@ -71,6 +73,7 @@ class RequestedSignal(ABC):
         self._born = self.state.now
         self._let_go(Mode.RELEASED)
         self._forget()
+        self._starting = None
         self.detectors = [DETECTOR_FREE] * len(self.config.detectors)
         self.state = machine.start(self.tables, stage, self.state.now)
         if CabinetFault.CONFLICT_MONITOR in self.faults or CabinetFault.LAMP in self.faults:  # neither ends with a new start
@@ -89,8 +92,9 @@ class RequestedSignal(ABC):
     def show(self, display: Display) -> None:
         """Go to flash or dark, or from there through a start-up back to normal."""
         if display is Display.NORMAL:
-            self.state = machine.start(self.tables, 0, self.state.now)
+            self._starting = after_flash(self.state.now)
         else:
+            self._starting = None
             self.state = machine.show(self.state, display)
             self._let_go(Mode.RELEASED)
 
@@ -105,6 +109,9 @@ class RequestedSignal(ABC):
                 self._freeze(on=on)
             case orders.Reboot():
                 self.restart()
+                if self.state.display is Display.NORMAL:
+                    self.show(Display.FLASH)
+                    self._starting = after_power(self.state.now)
             case orders.RefuseRequests(on):
                 self._refuses = on
             case orders.IgnoreRequests(on):
@@ -188,10 +195,14 @@ class RequestedSignal(ABC):
 
     def next_change(self) -> Tenths:
         """See `SimulatedCabinet`. While it follows a request or a plan of its own, that may be any tenth."""
+        if self._starting is not None:
+            return min(mark for mark in (*self._starting, self.state.now + 1) if mark > self.state.now)
         return FOREVER if self._stopped or self.state.display is not Display.NORMAL else self.state.now + 1
 
     def indications(self) -> dict[int, PhaseState]:
         """See `SimulatedCabinet`."""
+        if self._starting is not None and self.state.now >= self._starting.red:
+            return all_red(self.tables)
         return {group.number: shown for group, shown in zip(self.tables.groups, machine.phase_states(self.state, self.tables), strict=True)}
 
     def advance(self, now: Tenths) -> None:
@@ -203,7 +214,7 @@ class RequestedSignal(ABC):
             return
         while self.state.now < now:
             step = self.state.now + 1 if self._is_waiting() else self.state.now // SECOND * SECOND + SECOND
-            marks = (step, now, self.state.arrives, self._until)
+            marks = (step, now, self.state.arrives, self._until, FOREVER if self._starting is None else self._starting.ends)
             self._act(min(mark for mark in marks if mark > self.state.now))
             if self._follows() and self._until <= self.state.now:
                 self._let_go(Mode.EXPIRED)
@@ -222,6 +233,9 @@ class RequestedSignal(ABC):
         """Do what is proposed, as far as the device's own gate allows it, and let time pass."""
         if self.state.display is not Display.NORMAL:
             self.state = self.state._replace(now=until)
+            if self._starting is not None and self._starting.ends <= until:
+                self._starting = None
+                self.state = machine.start(self.tables, 0, until)
             return
         proposal = self._proposal()
         verdict = None if proposal is None else review(proposal, self.state, self.tables)

@@ -115,6 +115,13 @@ def test_each_wrong_display_is_found_once(net: Path, tmp_path: Path, displays: S
     assert ((expected,), {expected.kind: 1}) == (result.violations, result.counts())
 
 
+def test_a_signal_that_turns_off_as_a_whole_is_legal_and_counted(net: Path, tmp_path: Path) -> None:
+    """So a conflict monitor cuts whatever is shown; how often that was is told."""
+    result = judge(net, record(tmp_path / "states.xml", (LEGAL[0], (2, "yyrr"), (5, "oooo"), (3, "rrrr"), *LEGAL[3:])))
+
+    assert ((), 2) == (result.violations, result.cut_by_off)
+
+
 def test_a_signal_that_is_not_recorded_is_told(net: Path, tmp_path: Path) -> None:
     """A record without a signal of the net does not pass for a clean one."""
     result = judge(net, record(tmp_path / "states.xml", ()))

@@ -36,6 +36,7 @@ from field_adapters.modbus_map import (
 from field_adapters.modbus_profile import Mode, Table, crc16, load_profile
 from field_adapters.simulated.modbus_device import ModbusDevice
 from field_adapters.simulated.modbus_server import ModbusServer, respond, rtu_length, take_mbap, take_rtu
+from field_adapters.simulated.standing import ALL_RED
 from intersection.config import parse
 from intersection.shield import Command
 from intersection.state import Display, Interval, PedInterval
@@ -341,14 +342,17 @@ def test_local_control_ends_requests_at_once() -> None:
 
 
 def test_flash_and_dark_show_no_colours_and_end_requests() -> None:
-    """Time goes on; normal operation begins anew and without a request."""
+    """Time goes on; normal operation begins anew, after red on all sides and without a request."""
     cabinet = Cabinet()
     cabinet.go(STAGE_A)
     cabinet.device.show(Display.DARK)
     cabinet.device.advance(35)
     dark = cabinet.status()
     cabinet.device.show(Display.NORMAL)
+    reds = {shown.interval for shown in cabinet.device.indications().values()}
+    cabinet.device.advance(35 + ALL_RED)
 
+    assert {Interval.RED} == reds
     assert (Display.DARK, None, 35) == (dark.display, dark.stage, dark.clock)
     assert (Display.NORMAL, Mode.RELEASED, STAGE_A) == (cabinet.status().display, cabinet.status().mode, cabinet.status().stage)
 

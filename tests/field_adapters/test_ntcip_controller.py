@@ -13,11 +13,12 @@ from field_adapters.ntcip_program import Method
 from field_adapters.simulated import orders
 from field_adapters.simulated.ntcip_controller import NOTHING, NtcipController
 from field_adapters.simulated.ntcip_store import NtcipStore
+from field_adapters.simulated.standing import ALL_RED
 from field_adapters.snmp import Refusal, Status, Ticks, WireValue
 from intersection.config import IntersectionConfig
 from intersection.detection import Channel, empty_readings
 from intersection.phase import Tenths
-from intersection.state import FREE, NO_STAGE, Display, PhaseState
+from intersection.state import FREE, NO_STAGE, Display, Interval, PhaseState
 from tests.field_adapters.ntcip_script import crossroads, dual_ring, suitable
 from tests.intersection.judge import Judge
 
@@ -348,8 +349,11 @@ def test_pattern_255_is_flash_until_it_is_taken_back(site: Site) -> None:
     site.write((asc.SYSTEM_PATTERN_CONTROL.at(), 255))
     said = site.value(asc.UNIT_FLASH_STATUS), site.value(asc.COORD_PATTERN_STATUS), site.greens
     site.write((asc.SYSTEM_PATTERN_CONTROL.at(), 0))
+    starting = site.value(asc.UNIT_FLASH_STATUS), {shown.interval for shown in site.controller.indications().values()}
+    site.run(ALL_RED)
 
     assert (asc.FlashStatus.AUTOMATIC, 255, set()) == said
+    assert (asc.FlashStatus.AUTOMATIC, {Interval.RED}) == starting
     assert (asc.FlashStatus.NOT_FLASH, {A}) == (site.value(asc.UNIT_FLASH_STATUS), site.greens)
 
 
@@ -374,6 +378,7 @@ def test_a_latched_monitor_outlives_everything_but_its_reset(site: Site) -> None
     latched = site.value(asc.UNIT_FLASH_STATUS)
     dark = site.greens
     site.controller.order(orders.ResetMonitor())
+    site.run(ALL_RED)
 
     assert (asc.FlashStatus.MMU, asc.FlashStatus.NOT_FLASH) == (latched, site.value(asc.UNIT_FLASH_STATUS))
     assert (set(), {A}) == (dark, site.greens)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from field_adapters.modbus_map import Refusal
 from field_adapters.modbus_profile import Mode
 from field_adapters.simulated import orders
+from field_adapters.simulated.standing import ALL_RED
 from field_adapters.virtual import VirtualCabinet
 from intersection import machine
 from intersection.config import IntersectionConfig
@@ -60,6 +61,7 @@ def test_a_latched_monitor_outlives_switches_and_new_starts() -> None:
     displays = []
     for order in (orders.ConflictFlash(), orders.Flash(on=False), orders.Reboot(), orders.ResetMonitor()):
         cabinet.order(order)
+        cabinet.advance(cabinet.now + ALL_RED)
         displays.append(cabinet.state.display)
 
     assert [Display.FLASH] * 3 + [Display.NORMAL] == displays
@@ -71,6 +73,7 @@ def test_lamps_without_power_stay_dark_over_a_new_start() -> None:
     displays = []
     for order in (orders.LampsDark(on=True), orders.Reboot(), orders.LampsDark(on=False)):
         cabinet.order(order)
+        cabinet.advance(cabinet.now + ALL_RED)
         displays.append(cabinet.state.display)
 
     assert [Display.DARK, Display.DARK, Display.NORMAL] == displays
