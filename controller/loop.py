@@ -512,7 +512,7 @@ class CabinetLoop:
                 self._going = None
                 return RunFlash(now)
             case Plan(pattern):
-                if due or self._going is None:
+                if due or self._going is None or self._going.command.pattern != pattern:
                     self._going = self._put("operator", Proposal(pattern=pattern), state, now, Fault.FIXED_TIME_FAILED)
                 return None if self._going is None else RunPlan(*self._going)
             case _:
