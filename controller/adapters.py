@@ -47,6 +47,7 @@ async def adapter_of(cabinet: CabinetSettings, snmp: SnmpManager, now: Tenths) -
                 settle=own.settle,
                 freshness=cabinet.freshness,
                 backup_limit=own.backup_limit,
+                identity=cabinet.commissioned.identity,
                 flash=cabinet.ladder.flash_enabled,
             )
             return NtcipAdapter(agent, cabinet.config, options)

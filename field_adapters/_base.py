@@ -197,6 +197,9 @@ class Opened:
     backup: Tenths | None = None
     """After what time without a request it goes back to its own plan, in tenths of a second."""
 
+    identity: str = ""
+    """What it says that it is, where its protocol has words for it."""
+
 
 class FieldAdapter(Protocol):
     """One cabinet, whatever it speaks. `tests/field_adapters/adapter_contract.py` holds what each implementation must keep."""

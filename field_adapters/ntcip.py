@@ -142,7 +142,7 @@ class NtcipAdapter:
         self._cabinet.ledger.forget()
         self._told.clear()
         self._seldom.clear()
-        return Opened(conditions=found.conditions, notes=found.notes, backup=found.backup or None)
+        return Opened(conditions=found.conditions, notes=found.notes, backup=found.backup or None, identity=found.description)
 
     async def read(self, now: Tenths, deadline: float, *, detectors: bool) -> Poll | Failed:
         """See `FieldAdapter`."""

@@ -349,6 +349,19 @@ def keys_revoke(
 
 
 @app.command()
+def live(
+    seconds: Annotated[float, typer.Option(help="for how long, in real time", min=10.0)] = 240.0,
+    break_after: Annotated[float, typer.Option(help="when the policy is stopped, in seconds; 0: never", min=0.0)] = 120.0,
+    protocol: Annotated[str, typer.Option(help="what the cabinet speaks: ntcip or modbus")] = "ntcip",
+    out: Annotated[Path, typer.Option(help="the folder that gets configuration, journal and summary")] = Path("live"),
+) -> None:
+    """Watch the shipped policy control a simulated cabinet over the wire, fail, fall back, and come back."""
+    from phasewise.live import run_live, tell
+
+    tell(run_live(seconds=seconds, break_after=break_after, folder=out, protocol=protocol))
+
+
+@app.command()
 def run(
     cabinet: Annotated[Path, typer.Argument(help="cabinet.toml: one cabinet or a corridor, see docs/cabinet.md", show_default=False)],
 ) -> None:
@@ -356,6 +369,37 @@ def run(
     from controller.__main__ import run as run_daemon
 
     raise typer.Exit(run_daemon(cabinet))
+
+
+@app.command()
+def commission(
+    cabinet_toml: Annotated[Path, typer.Argument(metavar="CABINET.toml", help="as for `run`; its timings need not be approved yet")],
+    cabinet: Annotated[str | None, typer.Option(help="the cabinet's name; not needed where there is one")] = None,
+    step: Annotated[
+        str, typer.Option(help="only this, also where it has passed: identity, approval, detectors, heads, clock, backup, monitor, shadow")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask before what needs no eyes: backup and shadow")] = False,
+    orders: Annotated[Path | None, typer.Option(help="a simulated cabinet's socket of orders, which makes the calls")] = None,
+    operator: Annotated[str | None, typer.Option(help="who signs; your login name by default")] = None,
+    monitor: Annotated[float, typer.Option(help="for how long it is watched in MONITOR, in minutes", min=0.1)] = 10.0,
+    shadow: Annotated[float, typer.Option(help="for how long in SHADOW, in minutes", min=0.1)] = 60.0,
+    json: Annotated[bool, typer.Option("--json", help="print the record as JSON")] = False,
+) -> None:
+    """Walk a technician through all that must be seen at a cabinet before ADAPTIVE, and write it down; it can be gone on with later."""
+    from phasewise.commissioning import commission as walk
+
+    code = walk(
+        cabinet_toml,
+        cabinet=cabinet,
+        step=step,
+        yes=yes,
+        orders=orders,
+        operator=operator,
+        monitor=monitor,
+        shadow=shadow,
+        json=json,
+    )
+    raise typer.Exit(code)
 
 
 ctl = typer.Typer(help="Ask the daemon that controls a cabinet, and give it orders.", no_args_is_help=True)

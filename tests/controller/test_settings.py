@@ -219,12 +219,12 @@ def test_what_is_left_out_has_a_default(loaded: Load, text: str, folder: Path) -
 
 
 def test_a_corridor_is_several_cabinets(loaded: Load, text: str, approved: str) -> None:
-    """Each [[cabinet]] takes the tables below it."""
+    """Each [[cabinet]] takes the tables below it. One on a street that was not commissioned goes no further than SHADOW."""
     second = CABINET.format(approved=approved).replace('"main"', '"side"')
 
     settings = loaded(text + VIRTUAL + '[cabinet.ladder]\nlimit = "monitor"\n' + second + MODBUS)
 
-    assert [("main", Mode.MONITOR, Virtual), ("side", Mode.ADAPTIVE, Modbus)] == [
+    assert [("main", Mode.MONITOR, Virtual), ("side", Mode.SHADOW, Modbus)] == [
         (each.name, each.ladder.limit, type(each.adapter)) for each in settings.cabinets
     ]
 
@@ -410,7 +410,7 @@ def test_what_is_wrong_with_the_intersection_is_told(wrong: Wrong, text: str, fo
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("version = 1", "version = 2", "version = 2: unknown form; allowed: 1"),
+        ("version = 1", "version = 2", "version = 2: a form that this release does not read (docs/cabinet.md: upgrade and rollback); allowed: 1"),
         ('name = "main"', 'name = "../main"', "name = '../main': no name"),
         ('name = "main"', "name = 7", "name = 7: not a line of text"),
         ('name = "main"', "", "name = None: missing"),
