@@ -28,6 +28,7 @@ from controller.events import (
     LimitSet,
     LockOutCleared,
     Mode,
+    Ordered,
     OrderGiven,
     OrderWithdrawn,
     Plan,
@@ -391,8 +392,8 @@ class CabinetLoop:
         mode = self._ladder.mode
         if due:
             self._decided_slot = self._slot(now)
-        if mode is Mode.FORCED:
-            wanted = self._ordered(state, now, due=due)
+        if mode is Mode.FORCED and self._ladder.order is not None:
+            wanted = self._ordered(self._ladder.order.what, state, now, due=due)
         elif mode in COMMANDING:
             wanted = self._decided(answer, state, now, due=due)
         else:
@@ -499,12 +500,9 @@ class CabinetLoop:
                 return Order(verdict.command, going.decided)
         return going
 
-    def _ordered(self, state: IntersectionState, now: Tenths, *, due: bool) -> Wanted | None:
+    def _ordered(self, what: Ordered, state: IntersectionState, now: Tenths, *, due: bool) -> Wanted | None:
         """Say what a person's order asks for."""
-        order = self._ladder.order
-        if order is None:
-            return None
-        match order.what:
+        match what:
             case Free():
                 self._going = None
                 return RunFree(now)
@@ -516,7 +514,7 @@ class CabinetLoop:
                     self._going = self._put("operator", Proposal(pattern=pattern), state, now, Fault.FIXED_TIME_FAILED)
                 return None if self._going is None else RunPlan(*self._going)
             case _:
-                assert_never(order.what)
+                assert_never(what)
 
     def _shadow(self, proposal: Proposal, state: IntersectionState) -> None:
         """Write down what the policy would have done."""

@@ -45,7 +45,7 @@ from controller.policy_source import (
 )
 from controller.ticker import TENTH
 from controller.watchdog import Bounds
-from field_adapters._base import Condition, Failed, Opened, Trouble
+from field_adapters._base import Condition, Failed, Opened, Trouble, Withheld
 from field_adapters.modbus_profile import Mode as Following
 from field_adapters.simulated import orders
 from field_adapters.virtual import VirtualCabinet
@@ -409,6 +409,23 @@ async def test_the_gate_acts_before_the_policy_is_asked() -> None:
         await trial.tick()
 
     assert [("gate", "amended side"), ("policy", "amended side")] == [(d.policy, d.verdict) for d in trial.told(journal.Decision)[-2:]]
+
+
+@awaited
+async def test_nobody_is_asked_about_a_street_that_has_just_become_strange() -> None:
+    """What the gate asked for is looked at within the tick; lamps that then make no sense end it there."""
+    trial = await _in_a_patient_cabinet(400)
+    trial.waiting = {3}
+    await _decision(trial)
+    await trial.tick(399)
+    trial.adapter.lamps_when_asked = {"greens": 0b1001}
+    before = len(_decisions(trial))
+    await trial.tick()
+    strange = trial.loop.view.strange
+    await trial.tick()
+
+    assert strange is not None
+    assert ("gate", "released", before) == (trial.told(journal.Decision)[-1].policy, trial.mode, len(_decisions(trial)))
 
 
 @awaited
@@ -777,6 +794,18 @@ async def test_what_a_cabinet_cannot_do_is_withheld_and_told_once() -> None:
     assert None is trial.submit(OrderWithdrawn(operator="Ada", reason="over"))
     await trial.until("adaptive")
     assert [("flash", "done"), ("withdraw", "done")] == _ended(trial)
+
+
+@pytest.mark.parametrize(("what", "words"), [(Plan(7), "pattern 7"), (Free(), "free")])
+@awaited
+async def test_what_is_withheld_is_told_by_its_name(what: Ordered, words: str) -> None:
+    """A technician reads what was not sent, and why."""
+    trial = await _adaptive()
+    trial.force(what)
+    trial.adapter.applied = [Withheld("the profile has no word for it")]
+    await trial.tick()
+
+    assert ("adapter", words, "withheld", "the profile has no word for it") == trial.told(journal.Decision)[-1][1:]
 
 
 @awaited

@@ -81,6 +81,9 @@ class ScriptedAdapter(VirtualAdapter):
         self.lamps: dict[str, Any] = {}
         """What is told in the place of what is shown."""
 
+        self.lamps_when_asked: dict[str, Any] = {}
+        """The same, as soon as anything was asked for."""
+
     async def open(self, now: Tenths, deadline: float) -> Opened | Failed:
         """See `FieldAdapter`."""
         self.opens += 1
@@ -100,6 +103,7 @@ class ScriptedAdapter(VirtualAdapter):
 
     async def apply(self, wanted: Wanted, state: IntersectionState, now: Tenths, deadline: float) -> Applied | Withheld | Failed:
         """See `FieldAdapter`."""
+        self.lamps |= self.lamps_when_asked
         return self.applied.pop(0) if self.applied else await super().apply(wanted, state, now, deadline)
 
     async def release(self, now: Tenths, deadline: float) -> Released | Failed:
