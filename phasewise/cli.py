@@ -154,11 +154,13 @@ def demo(
     minutes: Annotated[float, typer.Option(help="how long to train", min=0.01)] = 3.0,
     seeds: Seeds = "101-105",
     out: Annotated[Path, typer.Option(help="the folder that gets everything")] = Path("demo"),
+    protocol: Annotated[str, typer.Option(help="what the cabinet speaks: ntcip or modbus")] = "ntcip",
+    breaks: Annotated[bool, typer.Option("--break/--no-break", help="let the policy hang after two minutes at the cabinet")] = True,
 ) -> None:
-    """Show it all on a real intersection: Cologne's morning peak under fixed time, actuated, max-pressure and a fresh policy."""
+    """Show it all on a real intersection: train, compare with fixed time, actuated and max-pressure, and control its cabinet over a wire."""
     from phasewise.demo import run_demo
 
-    run_demo(minutes=minutes, seeds=seeds, out=out)
+    run_demo(minutes=minutes, seeds=seeds, out=out, protocol=protocol, breaks=breaks)
 
 
 @app.command()

@@ -32,7 +32,7 @@ from envs.street import SumoStreets, account
 from envs.sumo_network import PRESETS, Network, write_network
 from envs.traffic import network_of
 from intersection.config import load
-from intersection.errors import PhasewiseError, RuntimeFault
+from intersection.errors import PhasewiseError, RuntimeFault, UnknownNameError
 from intersection.phase import Tenths
 from intersection.sensed import LOOPS
 from intersection.state import Interval
@@ -81,9 +81,11 @@ def run_live(*, seconds: float, break_after: float, folder: Path, protocol: str,
         The summary, as it is written to `folder`.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or there is no such protocol.
         RuntimeFault: the daemon did not start or did not let go, or SUMO died.
     """
+    if protocol not in {each.value for each in Protocol}:
+        raise UnknownNameError("protocol", protocol, [each.value for each in Protocol])
     writable_folder(folder)
     summary = asyncio.run(_run(seconds, break_after, folder.resolve(), Protocol(protocol), port))
     write_atomically(folder / "summary.md", _words(summary).encode())
@@ -230,7 +232,8 @@ class Show:
                     raise RuntimeFault(f"the daemon ended with exit code {daemon.returncode}; daemon.log says why")
                 if self._break_after and since >= self._break_after and not self._broken:
                     self._broken = _stop_policy(daemon.pid)
-                    self._tell(since, "the policy's process is stopped")
+                    if self._broken:
+                        self._tell(since, "the policy's process is stopped")
                 status = await loop.run_in_executor(None, _status, socket)
                 if status is not None:
                     self._note(status, since)
@@ -284,10 +287,7 @@ def _status(socket: Path) -> Mapping[str, Any] | None:
 
 def _stop_policy(daemon: int) -> bool:
     """Let the policy's process stand still, as one that hangs; tell whether there was one."""
-    try:
-        children = Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()
-    except OSError:
-        return False
+    children = [child for listed in Path(f"/proc/{daemon}/task").glob("*/children") for child in listed.read_text().split()]
     for child in children:
         with suppress(ProcessLookupError):
             os.kill(int(child), signal.SIGSTOP)
@@ -302,6 +302,11 @@ def _queues(streets: SumoStreets) -> dict[str, int]:
         for approach in {lanes[0] for lanes in signal_.lanes_of_link}:
             found[approach.rpartition("_")[0]] += lane.getLastStepHaltingNumber(approach)
     return dict(sorted(found.items()))
+
+
+def tell(summary: Mapping[str, object]) -> None:
+    """Say what was seen."""
+    out.print(_words(summary), markup=False, soft_wrap=True)
 
 
 def _words(summary: Mapping[str, object]) -> str:
