@@ -157,7 +157,7 @@ def demo(
     protocol: Annotated[str, typer.Option(help="what the cabinet speaks: ntcip or modbus")] = "ntcip",
     breaks: Annotated[bool, typer.Option("--break/--no-break", help="let the policy hang after two minutes at the cabinet")] = True,
 ) -> None:
-    """Show it all on a real intersection: train, compare with fixed time, actuated and max-pressure, and control its cabinet over a wire."""
+    """Show it all on a real intersection: train, compare with three rivals, and control its cabinet over a wire."""
     from phasewise.demo import run_demo
 
     run_demo(minutes=minutes, seeds=seeds, out=out, protocol=protocol, breaks=breaks)

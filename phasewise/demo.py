@@ -22,7 +22,7 @@ FILMED_S = 120.0
 
 
 def run_demo(*, minutes: float, seeds: str, out: Path, protocol: str = "ntcip", breaks: bool = True) -> None:
-    """Train a policy on Cologne's morning peak, run it beside fixed time, actuated and max-pressure, and then control a cabinet over a wire.
+    """Train a policy on Cologne's morning peak, run it beside three rivals, and then control a cabinet over a wire.
 
     Without a terminal it takes a short, bounded form: half a minute of training, two seeds, and a minute at the cabinet.
     """
