@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.policy_process import Patience, PolicyProcess
 from controller.policy_source import (
@@ -93,6 +95,14 @@ def test_an_answer_comes_out_as_it_went_in() -> None:
 def test_what_is_no_answer_cannot_be_read(message: bytes) -> None:
     """Another length, another kind."""
     assert isinstance(heard(message), Unreadable)
+
+
+@given(message=st.binary(max_size=400) | st.binary(min_size=13, max_size=220))
+def test_bytes_of_anything_are_an_answer_or_are_not(message: bytes) -> None:
+    """Whatever a process that has gone wrong sends, it is read as one or the other, and no words in it can be more than words."""
+    told = heard(message)
+
+    assert isinstance(told, Unreadable) or told.words.isprintable()
 
 
 @pytest.mark.parametrize(
