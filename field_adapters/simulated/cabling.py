@@ -68,7 +68,8 @@ class Cabling:
         counts = [float(readings.values[Channel.COUNT, at]) for at in self._source]
         occupied = [round(float(readings.values[Channel.OCCUPANCY, at]) * over) for at in self._source]
         valid = [bool(readings.valid[at]) for at in self._source]
-        for at, how in self._failed.items():
+        for place, how in self._failed.items():
+            at = self._source.index(place)  # it fails in the street, and its cable carries that to wherever it leads
             button = self._config.detectors[at].kind is DetectorKind.PUSH_BUTTON
             match how:
                 case DetectorFailure.STUCK:

@@ -341,6 +341,13 @@ def test_swapped_detectors_call_each_others_phases() -> None:
     assert [2.0, 0.5] == found.values[[Channel.COUNT, Channel.OCCUPANCY], LOOP_1].tolist()
 
 
+def test_a_failure_goes_where_the_cable_leads() -> None:
+    """A stuck loop calls the phase of the one with which it was swapped."""
+    found = ordered(FailDetector("loop 1", DetectorFailure.STUCK), SwapDetectors("loop 1", "loop 2"))
+
+    assert [0.0, 1.0] == found.values[Channel.OCCUPANCY, [LOOP_1, LOOP_2]].tolist()
+
+
 @pytest.mark.parametrize(
     "orders",
     [
