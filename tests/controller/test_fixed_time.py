@@ -111,6 +111,29 @@ def test_a_plan_of_odd_tenths_stays_in_step(sequence: tuple[str, ...], splits: t
     assert {PlanStep.IN_STEP} == {second.step for second in seen[plans.most_cycles(1) * odd.cycle // 10 :]}
 
 
+def test_a_split_whose_stage_the_gate_has_left_is_over() -> None:
+    """A stage that ended early is not gone back to: the next one of the sequence is wanted, and its split counts from its arrival."""
+    follower = Follower(Plans(CONFIG, always(1)))
+    follower.propose(start(CONFIG.tables, 0, 0), by_noon(0))
+    wanted = follower.propose(start(CONFIG.tables, 2, 10), by_noon(10)).stage
+    follower.propose(start(CONFIG.tables, 1, 20), by_noon(20))
+
+    assert 1 == wanted
+    assert follower.standing is not None
+    assert (1, True) == (follower.standing.entry, 20 < follower.standing.ends < 20 + DAY.cycle)
+
+
+def test_a_stage_that_stands_twice_in_a_row_goes_on_without_a_break() -> None:
+    """The last entry and the first of the next cycle may be the same stage: its second split begins where the first ends."""
+    twice = Pattern(number=1, name="twice", cycle=900, sequence=("through", "left", "side", "through"), splits=(200, 200, 300, 200))
+    plans = Plans(replace(CONFIG, patterns=(twice,)), always(1))
+
+    seen = follow(plans, start(CONFIG.tables, 0, 0), 10 * 90, by_noon)
+
+    assert {1} == {(b - a) % 3 for a, b in pairwise(arrivals(seen))}
+    assert {PlanStep.IN_STEP} == {second.step for second in seen[plans.most_cycles(1) * 90 :]}
+
+
 def test_in_step_a_green_ends_where_the_clock_has_it() -> None:
     """To the second: the end of a split by the wall's midnight and the offset is when the next stage arrives."""
     seen = follow(Plans(CONFIG, always(1)), start(CONFIG.tables, 2, 0), 900, by_noon)
