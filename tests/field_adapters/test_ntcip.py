@@ -884,7 +884,7 @@ def found(config: Callable[[], object], change: Callable[[Driver], None], **opti
 def test_a_cabinet_as_it_should_be_has_nothing_against_us() -> None:
     """By either method."""
     for config in (crossroads, dual_ring):
-        assert Opened(backup=300) == found(config, lambda _: None)
+        assert Opened(backup=300, identity="scripted 1") == found(config, lambda _: None)
 
 
 DIFFERENCES: dict[str, tuple[Callable[[], object], dict[Instance, int | bytes | None], str]] = {
@@ -952,7 +952,7 @@ def test_a_backup_time_elsewhere_is_found_by_the_profile() -> None:
 
     opened = found(crossroads, change, profile=profiles.load("unknown"))
 
-    assert Opened(backup=300, notes=("its backup time stands at unitBackupTime.1",)) == opened
+    assert Opened(backup=300, notes=("its backup time stands at unitBackupTime.1",), identity="scripted 1") == opened
 
 
 def test_what_is_missing_and_can_be_done_without_is_noted() -> None:
