@@ -501,7 +501,17 @@ async def _answer(request: Request, daemon: Daemon, peer: Peer) -> object:
     else:
         said = f"no such cabinet{nearest(request.cabinet, cabinets)}"
         raise ConfigError(said, key="cabinet", value=request.cabinet, allowed=", ".join(sorted(cabinets)))
+    if isinstance(request, Force) and isinstance(request.what, Flash):
+        _require_no_other_flash(commands, cabinets)
     return _of(commands, request, peer)
+
+
+def _require_no_other_flash(commands: Commands, cabinets: Mapping[str, Commands]) -> None:
+    """Refuse to let a second signal flash by order: a whole corridor that flashes is nobody's plan. Raises ConfigError."""
+    for name, other in cabinets.items():
+        order = other.status().order
+        if other is not commands and order is not None and order.what == ordered(Flash()):
+            raise ConfigError(f"not done: one signal flashes at a time, and {name} does", key="cabinet", value=name)
 
 
 def _of(commands: Commands, request: OfCabinet, peer: Peer) -> object:

@@ -248,6 +248,19 @@ def test_flash_has_no_expiry() -> None:
     assert ("flash", None) == (told["order"]["what"], told["order"]["left"])
 
 
+def test_one_signal_flashes_at_a_time() -> None:
+    """Of a corridor a second one is refused until the first has ended; the same one may be ordered anew."""
+    first, second = (Operated(name, settings=LadderSettings(flash_enabled=True)) for name in ("first", "second"))
+    corridor = Corridor(first, second)
+    on_first, on_second = (Force(cabinet=name, what=Flash(), operator="Kim", reason="crash") for name in ("first", "second"))
+    ask(corridor, on_first)
+    told = ask(corridor, on_second)
+
+    assert "one signal flashes at a time, and first does" in told["error"]
+    assert "answer" in ask(corridor, on_first)
+    assert second.state.order is None
+
+
 def test_what_speaks_against_an_order_is_said() -> None:
     """A wish to which there is an objection is rejected with it, and nothing changes."""
     loop = Operated("main")
