@@ -99,10 +99,14 @@ class ModbusAdapter:
             if status.cause is Cause.WRONG_CABINET:
                 return Opened(conditions={Condition.IDENTITY_CHANGED: status.detail})
             return _failed(status)
+        rebooted = self._boot not in (None, status.boot)
+        if rebooted:
+            self._ours.clear()
         self._boot, self._acknowledged = status.boot, status.acknowledged
         self._taken = self._beat = self._asked = None
-        self._ours.clear()
         self._told.forget()
+        if rebooted:
+            self._told.see(Condition.REBOOTED, f"start {status.boot}", now)
         self._pulse = Pulse()
         self._following.forget()
         self._keep(status, now)

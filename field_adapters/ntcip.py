@@ -121,6 +121,9 @@ class NtcipAdapter:
         self._change: _Change | None = None
         self._lit: Tenths | None = None
         self._moved: tuple[int, Tenths] = (-1, 0)
+        self._up_time: int | None = None
+        """What it was at the last poll; kept while the link is lost, since a cabinet without power does not answer either."""
+
         self._told: dict[Condition, tuple[Tenths, str]] = {}
         self._sequence: int | None = None
         self._loops: Passed | None = None
@@ -204,12 +207,12 @@ class NtcipAdapter:
 
     def _note(self, status: Status, values: Values, now: Tenths) -> None:
         """Keep what a poll tells that the next will not."""
-        before = self._status
         description = described(values)
         if description != self._identity:
             self._told[Condition.IDENTITY_CHANGED] = (now, description)
         self._status, self._cabinet.free, self._cabinet.greens = status, status.free, status.greens
-        if before is not None and status.up_time < before.up_time < _WRAPS:
+        up_time, self._up_time = self._up_time, status.up_time
+        if up_time is not None and status.up_time < up_time < _WRAPS:
             self._told[Condition.REBOOTED] = (now, "")
             self._cabinet.ledger.forget()
             self._change, self._sequence = None, values.integers.get(mib.VOLUME_OCCUPANCY_SEQUENCE.at())

@@ -4,13 +4,14 @@ A datagram may come late, or twice, and a message without an answer may have bee
 again without anybody else having written.
 """
 
-from collections import deque
-
 from field_adapters._base import Condition
 from field_adapters.ntcip_requests import NOTHING, Requests
 
 REMEMBERED = 8
 """Messages of ours of which a copy may come late."""
+
+COPIES = 2
+"""How many late copies there may be of a message each time that it is sent: what comes more often, somebody else writes."""
 
 
 class Ledger:
@@ -20,7 +21,9 @@ class Ledger:
         self.standing: Requests | None = None
         """What we know to stand there; None where we cannot know, so that it is written anew."""
 
-        self._sent: deque[Requests] = deque(maxlen=REMEMBERED)
+        self._sent: dict[Requests, int] = {}
+        """What was sent lately, in order, and how many copies of it may yet come."""
+
         self._found: Requests | None = None
 
     def wrote(self, requests: Requests) -> None:
@@ -35,8 +38,10 @@ class Ledger:
 
     def _send(self, requests: Requests) -> None:
         self._found = NOTHING
-        if requests != NOTHING and (not self._sent or self._sent[-1] != requests):
-            self._sent.append(requests)
+        if requests != NOTHING:
+            self._sent[requests] = min(self._sent.pop(requests, 0) + COPIES, REMEMBERED)
+            if len(self._sent) > REMEMBERED:
+                del self._sent[next(iter(self._sent))]
 
     def forget(self) -> None:
         """Start anew: what stands there next is taken for what a former life of ours, or of the cabinet, has left."""
@@ -58,7 +63,9 @@ class Ledger:
         self.standing = None
         if seen == NOTHING and (ours is None or expired):
             return None if ours is None else (Condition.BACKUP_EXPIRED, "")
-        if any(sent.may_be(seen) for sent in self._sent):
+        copied = next((sent for sent, copies in self._sent.items() if copies and sent.may_be(seen)), None)
+        if copied is not None:
+            self._sent[copied] -= ours is not None
             return (Condition.REQUEST_LEFT_BEHIND, words(seen)) if ours == NOTHING else None
         return None if seen == self._found and ours is None else (Condition.ANOTHER_WRITER, words(seen))
 

@@ -152,6 +152,7 @@ class RequestedSignal(ABC):
                 return orders.UnsupportedOrder("its database cannot be edited while it runs")
             case _:
                 assert_never(order)
+        self._decide()
         return None
 
     def _fault(self, fault: CabinetFault, *, on: bool) -> None:
@@ -215,11 +216,12 @@ class RequestedSignal(ABC):
         while self.state.now < now:
             step = self.state.now + 1 if self._is_waiting() else self.state.now // SECOND * SECOND + SECOND
             marks = (step, now, self.state.arrives, self._until, FOREVER if self._starting is None else self._starting.ends)
-            self._act(min(mark for mark in marks if mark > self.state.now))
+            self._pass(min(mark for mark in marks if mark > self.state.now))
             if self._follows() and self._until <= self.state.now:
                 self._let_go(Mode.EXPIRED)
             if self._another_writes and self.state.now % SECOND == 0:
                 self._write_as_another()
+            self._decide()
 
     def _follows(self) -> bool:
         """Whether a request is being carried out."""
@@ -229,13 +231,19 @@ class RequestedSignal(ABC):
         """Whether a requested stage may begin at any tenth of a second, as soon as the gate allows it."""
         return self._wanted != NO_STAGE and self.state.target == NO_STAGE
 
-    def _act(self, until: Tenths) -> None:
-        """Do what is proposed, as far as the device's own gate allows it, and let time pass."""
-        if self.state.display is not Display.NORMAL:
-            self.state = self.state._replace(now=until)
-            if self._starting is not None and self._starting.ends <= until:
-                self._starting = None
-                self.state = machine.start(self.tables, 0, until)
+    def _pass(self, until: Tenths) -> None:
+        """Let time pass."""
+        if self.state.display is Display.NORMAL:
+            self.state = machine.advance(self.state, None, until, self.tables)
+            return
+        self.state = self.state._replace(now=until)
+        if self._starting is not None and self._starting.ends <= until:
+            self._starting = None
+            self.state = machine.start(self.tables, 0, until)
+
+    def _decide(self) -> None:
+        """Begin what is proposed now, as far as the device's own gate allows it: at the instant that is shown next, never before it."""
+        if self.state.display is not Display.NORMAL or self._stopped:
             return
         proposal = self._proposal()
         verdict = None if proposal is None else review(proposal, self.state, self.tables)
@@ -245,7 +253,7 @@ class RequestedSignal(ABC):
             heading = self.state.stage if command is None else command.stage
         if self._wanted == heading or (self._wanted == self.state.stage and self.state.target == NO_STAGE):
             self._wanted = NO_STAGE  # a request is for one arrival: what the gate does after it is not undone
-        self.state = machine.advance(self.state, command, until, self.tables)
+        self.state = machine.advance(self.state, command, self.state.now, self.tables)
 
     def _proposal(self) -> Proposal | None:
         """Say what is to be done: a preemption, a request, a plan, or nothing but what runs."""
@@ -297,7 +305,7 @@ class RequestedSignal(ABC):
         self._mode = mode
         self._plan = number if mode is Mode.PLAN else FREE
         self._wanted = NO_STAGE if mode is Mode.PLAN or self._ignores else number
-        self._act(self.state.now)
+        self._decide()
 
 
 def _detected(

@@ -215,6 +215,47 @@ def test_a_lost_answer_and_a_lost_request_are_nobody_else_s() -> None:
     meddled(body)
 
 
+def test_a_request_that_arrives_after_a_new_look_is_nobody_else_s() -> None:
+    """A stream that stood still may deliver it when the link has been given up and opened again."""
+
+    async def body(hand: Hand, bank: MeddledBank, wire: LossyWire) -> None:
+        held: list[tuple[Table, int, tuple[int, ...]]] = []
+        await hand.open()
+        await hand.hold(MAIN, 11)
+        hand.wait(10)
+        await hand.read()
+        wire.loses_write, write = True, wire.write
+
+        async def hold_back(block: RequestBlock) -> WriteAnswer:
+            held.append((block.table, block.address, tuple(block.cells)))
+            return await write(block)
+
+        wire.write = hold_back  # type: ignore[method-assign]  # the wire holds back what it does not carry
+        await hand.apply(GoTo(hand.granted(MAIN), hand.now))
+        await hand.open()
+        bank.write(*held[0])
+        poll = await hand.read()
+
+        assert {} == poll.conditions
+
+    meddled(body)
+
+
+def test_a_start_anew_while_the_link_was_lost_is_told() -> None:
+    """A cabinet without power does not answer either."""
+
+    async def body(hand: Hand, bank: MeddledBank, wire: LossyWire) -> None:
+        await hand.open()
+        await hand.read()
+        bank.device.restart()
+        await hand.open()
+        poll = await hand.read()
+
+        assert {Condition.REBOOTED} == set(poll.conditions)
+
+    meddled(body)
+
+
 def test_one_decision_winds_the_watchdog_up_once() -> None:
     """Also where its acknowledgement was lost and it is written again."""
 

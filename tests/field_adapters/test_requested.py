@@ -79,6 +79,22 @@ def test_lamps_without_power_stay_dark_over_a_new_start() -> None:
     assert [Display.DARK, Display.DARK, Display.NORMAL] == displays
 
 
+def test_what_it_begins_by_itself_is_shown_at_that_instant() -> None:
+    """A yellow that its own plan begins when it is let go of lasts as long in the street as in its timing."""
+    cabinet = VirtualCabinet(CONFIG, own_pattern=CONFIG.patterns[0].number)
+    shown: dict[Interval, int] = {}
+    for now in range(1, 1200):
+        if now % 97 == 0:
+            ask(cabinet, cabinet.state.stage)
+            cabinet.ask(Mode.RELEASED, 0, decided=now, writer="test")
+        was = cabinet.state.target
+        cabinet.advance(now)
+        if was == NO_STAGE != cabinet.state.target:
+            shown[Interval.YELLOW_CHANGE] = cabinet.state.now - cabinet.state.left
+
+    assert {Interval.YELLOW_CHANGE: 0} == shown
+
+
 def test_stopped_time_moves_nothing() -> None:
     """A yellow that runs when time is stopped goes on for all that was left when it runs again."""
     cabinet = VirtualCabinet(CONFIG)
