@@ -272,6 +272,24 @@ def bench_memory(
     bench_memory(scenario, episodes=episodes, seconds=seconds)
 
 
+@bench.command("faults")
+def bench_faults(
+    only: Annotated[str, typer.Option(help="a kind of faults, or a pattern of names, for instance 'policy: *'; all by default")] = "",
+    protocols: Annotated[str, typer.Option(help="ntcip, modbus; both by default")] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="a dozen cells, in memory")] = False,
+    again: Annotated[bool, typer.Option("--again", help="run the cells anew that have a result")] = False,
+    folder: Annotated[Path, typer.Option(help="gets one line a cell; a run that was broken off goes on where it was")] = Path("faults"),
+    report: Annotated[Path, typer.Option(help="the file whose section is written; the quick form writes none")] = Path(
+        "docs/reliability.md"
+    ),
+    workers: Annotated[int, typer.Option(help="how many cells run at a time", min=1)] = 2,
+) -> None:
+    """Try every fault against simulated cabinets of both protocols; exit with 1 where a demand was missed."""
+    from phasewise.faulting import bench_faults
+
+    bench_faults(only=only, protocols=protocols, folder=folder, report=None if quick else report, quick=quick, again=again, workers=workers)
+
+
 @app.command()
 def export(
     policy: Annotated[Path, typer.Argument(help="a trained policy's file")],

@@ -1,0 +1,1 @@
+"""The matrix of faults, and what each of them comes to: `phasewise bench faults`."""
