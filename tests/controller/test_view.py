@@ -89,7 +89,7 @@ def test_who_waits_is_told_by_the_loops_and_stays_until_served() -> None:
 
 def test_a_vehicle_call_of_the_cabinets_own_counts_for_nothing() -> None:
     """Vehicle calls are found from the readings; a cabinet's own bits would hold what its recalls placed."""
-    view = _seen(_observer(), View(), _poll(100, readings=_readings(), calls=GROUP_2))
+    view = _seen(_observer(), View(), _poll(100, calls=GROUP_2))
 
     assert 0 == _state(view).calls
 
@@ -152,6 +152,7 @@ def test_what_a_cabinet_says_of_a_detector_is_believed() -> None:
 
     assert view.judgement is not None
     assert [("loop 2", FieldFault.SHORTED_LOOP)] == [tuple(failed) for failed in view.judgement.failed]
+    assert GROUP_2 == _state(view).calls
 
 
 def test_a_walk_is_recalled_for_a_button_that_failed_until_it_is_shown_and_again() -> None:
@@ -196,3 +197,4 @@ def test_the_last_two_readings_are_kept() -> None:
 
     assert (one, one) == first.detectors
     assert (one, two) == second.detectors
+    assert (two, one) == _seen(observer, second, _poll(115, readings=one)).detectors
