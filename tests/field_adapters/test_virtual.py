@@ -143,3 +143,21 @@ def test_a_cabinet_on_no_street_lives_by_its_reader_s_clock() -> None:
         return stages
 
     assert [MAIN, SIDE, MAIN, SIDE, MAIN] == asyncio.run(body())
+
+
+def test_a_plan_that_the_cabinet_does_not_have_is_refused_in_words() -> None:
+    """Its own gate says why, and nothing is followed."""
+    cabinet = VirtualCabinet(CONFIG)
+
+    assert cabinet.ask(Mode.PLAN, 99, decided=0, writer="us")
+    assert Mode.RELEASED is cabinet.following
+
+
+def test_a_decision_that_has_run_out_is_not_followed_again() -> None:
+    """To say once more what was decided before winds no watchdog up."""
+    cabinet = VirtualCabinet(CONFIG)
+    cabinet.ask(Mode.STAGE, SIDE, decided=0, writer="us")
+    cabinet.advance(cabinet.watchdog)
+
+    assert None is cabinet.ask(Mode.STAGE, SIDE, decided=0, writer="us")
+    assert Mode.EXPIRED is cabinet.following
