@@ -2,14 +2,18 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
-COVERAGE ?= --cov=intersection --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
+JUDGED := --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
+COVERAGE ?= --cov=intersection $(JUDGED)
+COMMANDING := $(addprefix controller.,mode watchdog view loop fixed_time policy_source) \
+	$(addprefix field_adapters.,ntcip ntcip_requests ntcip_ledger modbus virtual _conditions _following _totals)
+COMMANDING_COVERAGE ?= $(COMMANDING:%=--cov=%) $(JUDGED)
 MUTANTS_KILLED ?= 90
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-core test-rest check format long-tests mutation clean distclean
+.PHONY: help run test test-core test-cabinet test-rest check format long-tests mutation clean distclean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target words; do \
@@ -18,13 +22,16 @@ help: ## say what can be made
 run: $(INSTALLED) ## watch a real intersection under four kinds of control
 	$(BIN)/phasewise demo
 
-test: test-core test-rest ## run the tests, a few minutes
+test: test-core test-cabinet test-rest ## run the tests, a few minutes
 
 test-core: $(INSTALLED) ## run the tests of intersection/, every line and branch of it
 	$(BIN)/pytest --doctest-modules intersection tests/intersection -n $(WORKERS) $(COVERAGE)
 
+test-cabinet: $(INSTALLED) ## run the tests of controller/ and field_adapters/, every line and branch on the way to a command
+	$(BIN)/pytest tests/controller tests/field_adapters -n $(WORKERS) --dist=worksteal $(COMMANDING_COVERAGE)
+
 test-rest: $(INSTALLED) ## run the tests of everything else
-	$(BIN)/pytest tests --ignore=tests/intersection -n $(WORKERS) --dist=worksteal
+	$(BIN)/pytest tests $(patsubst %,--ignore=tests/%,intersection controller field_adapters) -n $(WORKERS) --dist=worksteal
 
 check: $(INSTALLED) ## check style, types and the import law
 	$(BIN)/ruff check
