@@ -85,6 +85,9 @@ class ModbusAdapter:
 
         self._acknowledged: int | None = None
         self._boot: int | None = None
+        self._untold = False
+        """Whether it has started anew and no poll has told so: while we let go, nobody polls."""
+
         self._beat: Heartbeat | None = None
         self._asked: tuple[int, int] | None = None
         """Mode and groups of the request that stands, as an echo tells them; None where none of ours does."""
@@ -99,7 +102,7 @@ class ModbusAdapter:
             if status.cause is Cause.WRONG_CABINET:
                 return Opened(conditions={Condition.IDENTITY_CHANGED: status.detail})
             return _failed(status)
-        rebooted = self._boot not in (None, status.boot)
+        rebooted = self._untold or self._boot not in (None, status.boot)
         if rebooted:
             self._ours.clear()
         self._boot, self._acknowledged = status.boot, status.acknowledged
@@ -133,7 +136,7 @@ class ModbusAdapter:
         report = self._keep(status, now)
         if found is not None:
             self._taken = take(self.config, found.values, now, self._taken)
-        taken = self._taken
+        taken, self._untold = self._taken, False
         return Poll(
             report=report,
             readings=taken.readings if taken is not None and found is not None else None,
@@ -248,6 +251,7 @@ class ModbusAdapter:
         """Keep what a status tells that the next will not."""
         if status.boot != self._boot:
             self._told.see(Condition.REBOOTED, f"start {status.boot}", now)
+            self._untold = True
             self._taken = self._asked = None
             self._ours.clear()
         elif status.acknowledged is not None and status.acknowledged != self._acknowledged and status.acknowledged not in self._ours:

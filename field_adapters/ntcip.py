@@ -219,6 +219,8 @@ class NtcipAdapter:
         odd = self._cabinet.ledger.judge(status.requests, expired=status.expired)
         if odd is not None:
             self._told[odd[0]] = (now, odd[1])
+            if odd[0] is Condition.BACKUP_EXPIRED:  # what was asked for is forgotten there, also that it run free
+                self._cabinet.asked_free = None
         if status.requests.pattern != FREE:
             self._change = None
 

@@ -241,13 +241,16 @@ def test_a_request_that_arrives_after_a_new_look_is_nobody_else_s() -> None:
     meddled(body)
 
 
-def test_a_start_anew_while_the_link_was_lost_is_told() -> None:
-    """A cabinet without power does not answer either."""
+@pytest.mark.parametrize("lets_go", [False, True])
+def test_a_start_anew_while_the_link_was_lost_is_told(lets_go: bool) -> None:
+    """A cabinet without power does not answer either; that we let go of it before we look at it anew hides nothing."""
 
     async def body(hand: Hand, bank: MeddledBank, wire: LossyWire) -> None:
         await hand.open()
         await hand.read()
         bank.device.restart()
+        if lets_go:
+            await hand.adapter.release(hand.now, hand.deadline())
         await hand.open()
         poll = await hand.read()
 
