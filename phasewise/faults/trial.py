@@ -412,7 +412,8 @@ def _missed(case: Case, out: Outcome) -> list[str]:
     most = {Zero.NONE: None, Zero.AT_ONCE: 1.0, Zero.BY_BACKUP: BACKUP / 10 + 1.0}[case.zero]
     if most is not None and (out.t_zero is None or out.t_zero > most):
         found.append(f"requests zero after {_seconds(out.t_zero)}, not within {most:g} s")
-    if out.after != case.after.value:
+    allowed = {After.KEPT.value, After.BACK.value} if case.after is After.EITHER else {case.after.value}
+    if out.after not in allowed:
         found.append(f"afterwards {out.after}, not {case.after.value}")
     if out.re_enabled is False:
         found.append("it did not come back when a person had re-enabled it")
