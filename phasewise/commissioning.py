@@ -166,10 +166,13 @@ class ByOrders:
             reader, writer = await asyncio.open_unix_connection(self._path)
         except OSError as error:
             raise UserError(f"no simulated cabinet takes orders at {self._path} ({error.strerror})") from error
-        writer.write(f"{order}\n".encode())
-        await writer.drain()
-        answer = (await reader.readline()).decode(errors="replace").strip()
-        writer.close()
+        try:
+            writer.write(f"{order}\n".encode())
+            await writer.drain()
+            answer = (await reader.readline()).decode(errors="replace").strip()
+        finally:
+            writer.close()
+            await writer.wait_closed()
         if answer != "done":
             raise UserError(f"the simulated cabinet does not do it: {answer}")
 
@@ -340,7 +343,7 @@ async def see(bench: Bench, technician: Technician) -> Found:
             if name in heard or not is_shown:
                 continue
             answer = technician.choose(
-                f"The cabinet says green at {name} ({groups[at].name}). Which head is: this one (y), none (n), or number",
+                f"The cabinet says green at {name} ({groups[at].name}). Which head is green: this one (y), none (n), or number",
                 ("y", "n", *calls),
             )
             report = (await bench.look()).report
@@ -586,9 +589,8 @@ class Walk:
         }
         spent, wanted = (seen.monitor, self.wishes.monitor) if check is Check.MONITOR else (seen.shadow, self.wishes.shadow)
         if spent < wanted:
-            return Found(
-                False, (f"{spent / 600:.1f} of {wanted / 600:g} min in {check.value.upper()}; run the daemon, and come back",), values
-            )
+            told = f"{spent / 600:.1f} of {wanted / 600:g} min in {check.value.upper()}; run the daemon, and come back"
+            return Found(False, (told,), values, waits=True)
         if check is Check.SHADOW:
             if not seen.decisions:
                 return Found(False, ("no policy has decided: it has no bundle, or sees nothing",), values)
