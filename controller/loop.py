@@ -470,9 +470,15 @@ class CabinetLoop:
             case Refused(reason):
                 if reason in ILLEGAL:
                     self._step(FaultBegan(blame, reason.value))
-                return None
+                    return None
+                return self._held(proposal.pattern, state, now)
             case _:
                 assert_never(verdict)
+
+    def _held(self, pattern: int, state: IntersectionState, now: Tenths) -> Order | None:
+        """Let what runs go on, within its bounds: that is what the gate makes of no proposal."""
+        own = review(Proposal(pattern=pattern), state, self.parts.config.tables)
+        return None if isinstance(own, Refused) else Order(own.command, now)
 
     def _planned(self, state: IntersectionState, now: Tenths) -> Order | None:
         """Let our own plan decide."""

@@ -1,8 +1,8 @@
 """Says by which requests a stage is held, and by which another is gone to. Pure: nothing is sent here.
 
 dwell     every phase but the stage's is omitted; walks only where they fit
-prepare   the target is called and freed, whatever could come between is omitted
-force     the greens that must end are told to, once
+prepare   the target is called and freed, whatever could come between is omitted; of several rings none may go ahead
+force     the greens that must end are told to, once, and all are held no longer
 dwell     of the target, when it has arrived
 """
 
@@ -103,8 +103,9 @@ def writes(wanted: Requests, groups: int) -> tuple[Write, ...]:
 
 
 def force_writes(wanted: Requests, groups: int) -> tuple[Write, ...]:
-    """Write the force-offs, and nothing else."""
-    return tuple(write for write in requests(FORCE_OFF, wanted.force_off) if write.instance.rows[0] <= groups)
+    """Write the force-offs, and that nothing is held any more, in one message."""
+    both = (*requests(HOLD, wanted.hold), *requests(FORCE_OFF, wanted.force_off))
+    return tuple(write for write in both if write.instance.rows[0] <= groups)
 
 
 def renewal(wanted: Requests, groups: int) -> tuple[Write, ...]:
@@ -142,7 +143,8 @@ def dwell(stage: int, state: IntersectionState, known: int, before: Requests, *,
 def prepare(target: int, state: IntersectionState, known: int, before: Requests, *, program: NtcipProgram, tables: Tables) -> Requests:
     """Make a stage the only one that can follow: it is called and freed, and no walk begins in what must end.
 
-    The arguments are those of `dwell`.
+    With several rings, what runs is held: a ring that has gapped out would otherwise go ahead alone, to a stage that nobody wanted. The
+    arguments are those of `dwell`.
     """
     goal = program.stages[target]
     kept = goal & program.stages[state.stage]
@@ -150,6 +152,7 @@ def prepare(target: int, state: IntersectionState, known: int, before: Requests,
     return Requests(
         omit=program.phases - goal,
         ped_omit=program.walking - walks,
+        hold=program.stages[state.stage] if len(program.rings) > 1 else _NOBODY,
         veh_call=goal,
         ped_call=_recalled(walks, state, known, before, program),
         pattern=FREE,
@@ -158,7 +161,7 @@ def prepare(target: int, state: IntersectionState, known: int, before: Requests,
 
 def force(prepared: Requests, target: int, stage: int, green: frozenset[int], program: NtcipProgram) -> Requests:
     """End what the target does not hold: only phases of the running stage that are green now, never one of the target."""
-    return replace(prepared, force_off=(program.stages[stage] - program.stages[target]) & green)
+    return replace(prepared, hold=_NOBODY, force_off=(program.stages[stage] - program.stages[target]) & green)
 
 
 def _fitting(stage: int, state: IntersectionState, program: NtcipProgram, tables: Tables) -> frozenset[int]:
