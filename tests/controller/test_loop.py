@@ -52,7 +52,7 @@ from field_adapters.virtual import VirtualCabinet
 from intersection.config import IntersectionConfig
 from intersection.plan import Schedule
 from intersection.shield import Proposal
-from intersection.state import IntersectionState
+from intersection.state import Display, IntersectionState
 from models.manifest import Departure
 from tests.controller.trial import BUTTON, CONFIG, ERA, LADDER, MAIN, SIDE, Trial, wall_of
 
@@ -300,16 +300,25 @@ async def test_a_policy_that_goes_on_failing_is_told_once_and_keeps_our_plan() -
 
 
 @awaited
-async def test_a_proposal_that_came_too_late_is_carried_out_by_nobody() -> None:
-    """The gate blames nobody for it; the cabinet is let go of until the next decision."""
+async def test_a_proposal_that_came_too_late_lets_what_runs_go_on() -> None:
+    """The gate blames nobody for it, and does what it does when nothing is proposed."""
     trial = await _adaptive()
-    trial.policy.script = [Proposed(Proposal(stage=MAIN, not_after=0))]
-    await trial.tick(PERIOD)
-    followed = trial.followed
+    trial.policy.script = [Proposed(Proposal(stage=SIDE, not_after=0))]
     await trial.tick(PERIOD)
 
-    assert ("adaptive", False, True) == (trial.mode, followed, trial.followed)
-    assert ("main", "refused") in _decisions(trial, "policy")
+    assert ("adaptive", True, MAIN) == (trial.mode, trial.followed, trial.cabinet.state.stage)
+    assert ("side", "refused") == _decisions(trial, "policy")[-1]
+
+
+@awaited
+async def test_a_signal_that_only_flashes_is_held_to_nothing() -> None:
+    """Where the gate lets nobody do anything, nothing is asked of the cabinet."""
+    trial = await _adaptive()
+    trial.adapter.lamps = {"display": Display.FLASH}
+    await trial.tick(PERIOD)
+
+    assert ("main", "refused") == _decisions(trial, "policy")[-1]
+    assert not trial.followed
 
 
 @awaited
