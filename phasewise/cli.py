@@ -272,6 +272,37 @@ def bench_memory(
     bench_memory(scenario, episodes=episodes, seconds=seconds)
 
 
+@bench.command("parity")
+def bench_parity(
+    scenarios: Annotated[list[str] | None, typer.Argument(help="scenarios of one signal; three known ones by default")] = None,
+    seconds: Annotated[int, typer.Option(help="simulated seconds of each run", min=60)] = 3600,
+    quick: Annotated[bool, typer.Option("--quick", help="five minutes, in memory")] = False,
+    policy: Annotated[Path | None, typer.Option(help="a bundle; by default one that also proposes what nobody may")] = None,
+    preset: Preset = "resco",
+    seed: Annotated[int, typer.Option(help="of SUMO", min=0)] = 101,
+    report: Annotated[Path, typer.Option(help="the file whose section is written; the quick form writes none")] = Path(
+        "docs/reliability.md"
+    ),
+    json: Json = False,
+    workers: Workers = 0,
+) -> None:
+    """Compare the environment with daemon, wire and cabinet, second by second; exit with 1 where anything differs."""
+    from phasewise.parity import SCENARIOS
+    from phasewise.parity import bench_parity as compare_sides
+
+    compare_sides(
+        tuple(scenarios or SCENARIOS),
+        seconds=seconds,
+        quick=quick,
+        policy=policy,
+        preset=preset,
+        seed=seed,
+        report=report,
+        json=json,
+        workers=workers,
+    )
+
+
 @bench.command("faults")
 def bench_faults(
     only: Annotated[str, typer.Option(help="a kind of faults, or a pattern of names, for instance 'policy: *'; all by default")] = "",

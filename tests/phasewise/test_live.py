@@ -7,7 +7,7 @@ from phasewise.live import run_live
 
 
 def test_a_policy_that_hangs_is_replaced_by_the_plan_without_an_illegal_display(tmp_path: Path) -> None:
-    """A daemon of its own controls Cologne's cabinet over Modbus; its policy is stopped, our plan takes over, and in the end all is zero."""
+    """A daemon of its own controls Cologne's cabinet over Modbus; its policy is stopped, our plan takes over, and at last all is zero."""
     summary = run_live(seconds=14.0, break_after=7.0, folder=tmp_path, protocol="modbus")
     changes = " ".join(str(summary["changes"]).split())
 
