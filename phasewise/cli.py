@@ -283,7 +283,7 @@ def bench_parity(
     report: Annotated[Path, typer.Option(help="the file whose section is written; the quick form writes none")] = Path(
         "docs/reliability.md"
     ),
-    json: Json = False,
+    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     workers: Workers = 0,
 ) -> None:
     """Compare the environment with daemon, wire and cabinet, second by second; exit with 1 where anything differs."""
